@@ -1,0 +1,110 @@
+"""Who may connect and who may do what: mutual TLS modes, request authentication and authorization, as one workload meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class MutualTlsMode(StrEnum):
+    """Of connections that a workload accepts; UNSET never leaves the merge."""
+
+    DISABLE = "DISABLE"
+    PERMISSIVE = "PERMISSIVE"
+    STRICT = "STRICT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutualTls:
+    """The merged PeerAuthentication of one workload: mesh, namespace, workload, then port."""
+
+    mode: MutualTlsMode = MutualTlsMode.PERMISSIVE
+    ports: Mapping[int, MutualTlsMode] = field(default_factory=dict)
+
+    def of(self, port: int) -> MutualTlsMode:
+        return self.ports.get(port, self.mode)
+
+
+class Action(StrEnum):
+    ALLOW = "ALLOW"
+    DENY = "DENY"
+    AUDIT = "AUDIT"
+    CUSTOM = "CUSTOM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """All fields that are given must hold; within one field any value will do. Values keep Istio's `*` forms."""
+
+    principals: tuple[str, ...] = ()
+    not_principals: tuple[str, ...] = ()
+    request_principals: tuple[str, ...] = ()
+    not_request_principals: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    not_namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    """`namespace/name`, the namespace always given."""
+    not_service_accounts: tuple[str, ...] = ()
+    ip_blocks: tuple[str, ...] = ()
+    not_ip_blocks: tuple[str, ...] = ()
+    remote_ip_blocks: tuple[str, ...] = ()
+    not_remote_ip_blocks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    hosts: tuple[str, ...] = ()
+    not_hosts: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    not_ports: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    not_methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    not_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    key: str
+    values: tuple[str, ...] = ()
+    not_values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Any of `sources` (none: any), any of `operations` (none: any), and all of `conditions`."""
+
+    sources: tuple[Source, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationPolicy:
+    """No rules: matches nothing (an ALLOW policy without rules denies all)."""
+
+    name: str
+    namespace: str
+    action: Action = Action.ALLOW
+    rules: tuple[Rule, ...] = ()
+    provider: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwtRule:
+    issuer: str
+    audiences: tuple[str, ...] = ()
+    jwks_uri: str = ""
+    jwks: str = ""
+    from_headers: tuple[tuple[str, str], ...] = ()
+    """(header name, prefix)."""
+    from_params: tuple[str, ...] = ()
+    from_cookies: tuple[str, ...] = ()
+    output_payload_to_header: str = ""
+    forward_original_token: bool = False
+    output_claim_to_headers: tuple[tuple[str, str], ...] = ()
+    """(header, claim)."""
+    timeout: float | None = None
+    space_delimited_claims: tuple[str, ...] = ()

@@ -1,0 +1,381 @@
+"""Where requests may go and how: routes (from VirtualService), policies per destination (DestinationRule), and gateway servers.
+
+Hosts are fully qualified, durations are seconds, and every default that Istio documents is applied, so that the
+`envoy` stage never has to know what was written and what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from varka.model.services import Hostname, Protocol
+
+
+class MatchKind(StrEnum):
+    EXACT = "exact"
+    PREFIX = "prefix"
+    REGEX = "regex"
+    PRESENT = "present"
+    """Any value (an empty StringMatch)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StringMatch:
+    kind: MatchKind
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpMatch:
+    """All conditions must hold. `gateways` are `namespace/name` or `mesh`; empty means those of the VirtualService."""
+
+    name: str = ""
+    uri: StringMatch | None = None
+    ignore_uri_case: bool = False
+    scheme: StringMatch | None = None
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: Mapping[str, StringMatch] = field(default_factory=dict)
+    without_headers: Mapping[str, StringMatch] = field(default_factory=dict)
+    query_params: Mapping[str, StringMatch] = field(default_factory=dict)
+    port: int | None = None
+    source_labels: Mapping[str, str] = field(default_factory=dict)
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ()
+    stat_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderOperations:
+    set: Mapping[str, str] = field(default_factory=dict)
+    add: Mapping[str, str] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    request: HeaderOperations = HeaderOperations()
+    response: HeaderOperations = HeaderOperations()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """`port` is None when the service has one port only, or the port of the request is meant."""
+
+    host: Hostname
+    subset: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedDestination:
+    destination: Destination
+    weight: int = 100
+    headers: Headers = Headers()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    uri: str = ""
+    uri_prefix_rewrite: str = ""
+    """From `uri: "%PREFIX()%…"`: replaces the matched prefix."""
+    authority: str = ""
+    scheme: str = ""
+    port: int | None = None
+    derive_port: str = ""
+    """FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT."""
+    code: int = 301
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectResponse:
+    status: int
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    uri: str = ""
+    authority: str = ""
+    regex: str = ""
+    substitution: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    seconds: float
+    percentage: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abort:
+    """Exactly one of `http_status` and `grpc_status`."""
+
+    percentage: float = 100.0
+    http_status: int | None = None
+    grpc_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """`attempts` 0 switches retries off; a None of the whole means Istio's default policy."""
+
+    attempts: int = 2
+    per_try_timeout: float | None = None
+    retry_on: str = ""
+    remote_localities: bool | None = None
+    ignore_previous_hosts: bool = True
+    backoff: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    destination: Destination
+    percentage: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cors:
+    allow_origins: tuple[StringMatch, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age: float | None = None
+    allow_credentials: bool | None = None
+    unmatched_preflights: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRoute:
+    """One rule: any of `matches` (none: always), then exactly one of redirect, direct_response and destinations."""
+
+    name: str = ""
+    matches: tuple[HttpMatch, ...] = ()
+    destinations: tuple[WeightedDestination, ...] = ()
+    redirect: Redirect | None = None
+    direct_response: DirectResponse | None = None
+    rewrite: Rewrite | None = None
+    timeout: float | None = None
+    """None: no timeout (Istio's default is disabled)."""
+    retries: Retries | None = None
+    delay: Delay | None = None
+    abort: Abort | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    cors: Cors | None = None
+    headers: Headers = Headers()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L4Match:
+    """For tls and tcp routes; `sni_hosts` is empty for tcp."""
+
+    sni_hosts: tuple[str, ...] = ()
+    destination_subnets: tuple[str, ...] = ()
+    port: int | None = None
+    source_subnet: str = ""
+    source_labels: Mapping[str, str] = field(default_factory=dict)
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L4Route:
+    matches: tuple[L4Match, ...] = ()
+    destinations: tuple[WeightedDestination, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualService:
+    """`gateways` are `namespace/name` and `mesh`; `hosts` are fully qualified."""
+
+    name: str
+    namespace: str
+    hosts: tuple[Hostname, ...]
+    gateways: tuple[str, ...]
+    http: tuple[HttpRoute, ...] = ()
+    tls: tuple[L4Route, ...] = ()
+    tcp: tuple[L4Route, ...] = ()
+    export_to: frozenset[str] = frozenset({"*"})
+    created: float = 0.0
+
+
+class TlsMode(StrEnum):
+    """Of a connection that a proxy opens."""
+
+    DISABLE = "DISABLE"
+    SIMPLE = "SIMPLE"
+    MUTUAL = "MUTUAL"
+    ISTIO_MUTUAL = "ISTIO_MUTUAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls:
+    mode: TlsMode
+    client_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
+    ca_crl: str = ""
+    credential_name: str = ""
+    subject_alt_names: tuple[str, ...] = ()
+    sni: str = ""
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPool:
+    """None: Envoy's or Istio's default. Times in seconds."""
+
+    max_connections: int | None = None
+    connect_timeout: float | None = None
+    tcp_keepalive_probes: int | None = None
+    tcp_keepalive_time: float | None = None
+    tcp_keepalive_interval: float | None = None
+    tcp_keepalive: bool = False
+    max_connection_duration: float | None = None
+    tcp_idle_timeout: float | None = None
+    http1_max_pending_requests: int | None = None
+    http2_max_requests: int | None = None
+    max_requests_per_connection: int | None = None
+    max_retries: int | None = None
+    http_idle_timeout: float | None = None
+    h2_upgrade: str = "DEFAULT"
+    use_client_protocol: bool = False
+    max_concurrent_streams: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlierDetection:
+    consecutive_5xx: int | None = None
+    consecutive_gateway_errors: int | None = None
+    consecutive_local_origin_failures: int | None = None
+    split_external_local_origin_errors: bool = False
+    interval: float | None = None
+    base_ejection_time: float | None = None
+    max_ejection_percent: int | None = None
+    min_health_percent: int = 0
+
+
+class LbAlgorithm(StrEnum):
+    LEAST_REQUEST = "LEAST_REQUEST"
+    RANDOM = "RANDOM"
+    ROUND_ROBIN = "ROUND_ROBIN"
+    PASSTHROUGH = "PASSTHROUGH"
+    RING_HASH = "RING_HASH"
+    MAGLEV = "MAGLEV"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashKey:
+    """Exactly one is set; a cookie has a name, and may have a path, a lifetime in seconds and attributes."""
+
+    header: str = ""
+    cookie: str = ""
+    cookie_path: str = ""
+    cookie_ttl: float | None = None
+    query_parameter: str = ""
+    source_ip: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalityLb:
+    """`distribute`: from-locality → (to-locality → percent); `failover`: from-region → to-region."""
+
+    enabled: bool = True
+    distribute: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    failover: Mapping[str, str] = field(default_factory=dict)
+    failover_priority: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadBalancer:
+    algorithm: LbAlgorithm = LbAlgorithm.LEAST_REQUEST
+    hash_key: HashKey | None = None
+    minimum_ring_size: int | None = None
+    table_size: int | None = None
+    warmup_seconds: float | None = None
+    warmup_minimum_percent: float | None = None
+    warmup_aggression: float | None = None
+    locality: LocalityLb | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficPolicy:
+    """None: not said at this level, so the level above decides; at the top, Istio's default."""
+
+    load_balancer: LoadBalancer | None = None
+    connection_pool: ConnectionPool | None = None
+    outlier_detection: OutlierDetection | None = None
+    tls: ClientTls | None = None
+    ports: Mapping[int, TrafficPolicy] = field(default_factory=dict)
+    tunnel_protocol: str = ""
+    tunnel_host: str = ""
+    tunnel_port: int = 0
+    proxy_protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subset:
+    name: str
+    labels: Mapping[str, str]
+    policy: TrafficPolicy = TrafficPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationRule:
+    name: str
+    namespace: str
+    host: Hostname
+    policy: TrafficPolicy = TrafficPolicy()
+    subsets: tuple[Subset, ...] = ()
+    workload_selector: Mapping[str, str] = field(default_factory=dict)
+    export_to: frozenset[str] = frozenset({"*"})
+    created: float = 0.0
+
+
+class ServerTlsMode(StrEnum):
+    PASSTHROUGH = "PASSTHROUGH"
+    SIMPLE = "SIMPLE"
+    MUTUAL = "MUTUAL"
+    AUTO_PASSTHROUGH = "AUTO_PASSTHROUGH"
+    ISTIO_MUTUAL = "ISTIO_MUTUAL"
+    OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """None of `mode` on a server means `tls` was given only for the redirect."""
+
+    mode: ServerTlsMode | None = None
+    https_redirect: bool = False
+    server_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
+    credential_name: str = ""
+    subject_alt_names: tuple[str, ...] = ()
+    verify_certificate_spki: tuple[str, ...] = ()
+    verify_certificate_hash: tuple[str, ...] = ()
+    min_version: str = ""
+    max_version: str = ""
+    cipher_suites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayServer:
+    """One server of one Gateway, on the port that the proxy really listens on.
+
+    `hosts` keep their `namespace/` part (`*/` by default). `target_port` is the container port behind the gateway's
+    Service port `port`.
+    """
+
+    gateway: str
+    """`namespace/name` of the Gateway."""
+    port: int
+    target_port: int
+    port_name: str
+    protocol: Protocol
+    name: str = ""
+    bind: str = ""
+    hosts: tuple[str, ...] = ()
+    tls: ServerTls | None = None
