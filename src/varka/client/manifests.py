@@ -134,10 +134,10 @@ def ready(obj: Object) -> bool:
         return False
     if obj["kind"] == "DaemonSet":
         wanted = status.get("desiredNumberScheduled", 0)
-        return status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted
+        return bool(status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted)
     wanted = spec.get("replicas", 1)
     counts = [status.get("updatedReplicas", 0), status.get("availableReplicas", 0)]
-    return all(count >= wanted for count in counts) and status.get("replicas", 0) <= max(counts)
+    return bool(all(count >= wanted for count in counts) and status.get("replicas", 0) <= max(counts))
 
 
 def _established(definition: Object) -> bool:
@@ -163,7 +163,8 @@ async def _until(api: Api, resource: Resource, obj: Object, holds: Callable[[Obj
                     if error.code != 410:
                         raise
     except TimeoutError as error:
-        raise VarkaError(f"{label(obj)} was not ready within {timeout:.0f} s", f"see `kubectl describe {label(obj).replace('/', ' -n ', 1)}`") from error
+        where = f" -n {space}" if space else ""
+        raise VarkaError(f"{label(obj)} was not ready within {timeout:.0f} s", f"see `kubectl describe {obj['kind'].lower()} {name}{where}`") from error
 
 
 async def delete(api: Api, objects: Iterable[Object], *, namespace: str = "default", progress: Progress = quiet) -> None:
