@@ -1,0 +1,84 @@
+"""Looks a service's name up as the pod itself would: with the name server and search list of the pod's resolv.conf."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import dnslib
+
+from varka.base.errors import VarkaError
+
+ATTEMPT_SECONDS = 1.0
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolver:
+    """Name servers, search domains and `ndots`."""
+
+    servers: tuple[str, ...]
+    search: tuple[str, ...] = ()
+    ndots: int = 1
+
+    def candidates(self, name: str) -> list[str]:
+        """The names to ask for, in order."""
+        if name.endswith("."):
+            return [name]
+        searched = [f"{name}.{domain}." for domain in self.search]
+        return [f"{name}.", *searched] if name.count(".") >= self.ndots else [*searched, f"{name}."]
+
+
+def read(path: Path) -> Resolver:
+    """The resolver that a resolv.conf describes."""
+    servers: list[str] = []
+    search: tuple[str, ...] = ()
+    ndots = 1
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1:
+            servers.append(words[1])
+        elif words[:1] == ["search"]:
+            search = tuple(words[1:])
+        elif words[:1] == ["options"]:
+            ndots = next((int(word.removeprefix("ndots:")) for word in words if word.startswith("ndots:")), ndots)
+    return Resolver(servers=tuple(servers), search=search, ndots=ndots)
+
+
+async def address(name: str, resolver: Resolver) -> str:
+    """An IPv4 address of `name`; VarkaError when nobody knows one."""
+    for candidate in resolver.candidates(name):
+        for server in resolver.servers * ATTEMPTS:
+            found = await _ask(server, candidate)
+            if found is None:
+                continue
+            if found:
+                return found[0]
+            break
+    raise VarkaError(f"no address for {name}", "check that its Service exists and that the cluster's DNS answers")
+
+
+async def _ask(server: str, name: str) -> list[str] | None:
+    """IPv4 addresses; None when the server did not answer in time."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bytes] = loop.create_future()
+
+    class Question(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            if not answered.done():
+                answered.set_result(data)
+
+        def error_received(self, exc: Exception) -> None:
+            if not answered.done():
+                answered.set_exception(exc)
+
+    transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=(server, 53))
+    try:
+        transport.sendto(dnslib.DNSRecord.question(name).pack())
+        reply = dnslib.DNSRecord.parse(await asyncio.wait_for(answered, ATTEMPT_SECONDS))
+    except (TimeoutError, OSError):
+        return None
+    finally:
+        transport.close()
+    return [str(record.rdata) for record in reply.rr if record.rtype == dnslib.QTYPE.A]

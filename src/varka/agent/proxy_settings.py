@@ -1,0 +1,114 @@
+"""What the injector told a proxy: the arguments of `pilot-agent proxy`, its environment, and the ProxyConfig in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from varka.base.errors import VarkaError
+
+DEFAULT_DISCOVERY = "istiod.istio-system.svc:15012"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings:
+    """One proxy's settings; field names follow ProxyConfig, times are seconds."""
+
+    type: str
+    """`sidecar` or `router`."""
+    pod: str
+    namespace: str
+    service_account: str
+    ip: str
+    trust_domain: str = "cluster.local"
+    domain: str = ""
+    discovery_address: str = DEFAULT_DISCOVERY
+    status_port: int = 15020
+    admin_port: int = 15000
+    concurrency: int = 2
+    drain_duration: float = 45.0
+    termination_drain_duration: float = 5.0
+    log_level: str = "warning"
+    component_log_level: str = "misc:error"
+    certificate_lifetime: float = 0.0
+    """What to ask the authority for; 0 leaves it to the authority."""
+    app_probers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prometheus: Mapping[str, str] = field(default_factory=dict)
+    """Where the application serves metrics of its own: scrape, path, port."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def discovery(self) -> tuple[str, int]:
+        """Host and port of the control plane."""
+        host, _, port = self.discovery_address.rpartition(":")
+        return host, int(port)
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as `1h30m`, `45s` or `500ms`; ValueError when it is none."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
+    total, number, rest = 0.0, "", text
+    while rest:
+        if rest[0].isdigit() or rest[0] == ".":
+            number, rest = number + rest[0], rest[1:]
+            continue
+        unit = rest[:2] if rest[:2] in units else rest[:1]
+        if unit not in units or not number:
+            raise ValueError(f"{text!r} is not a duration")
+        total, number, rest = total + float(number) * units[unit], "", rest[len(unit) :]
+    if number:
+        raise ValueError(f"{text!r} is not a duration")
+    return total
+
+
+def parse(arguments: list[str], environment: Mapping[str, str]) -> ProxySettings:
+    """Settings from the container's arguments and environment; VarkaError names what is missing or malformed."""
+    hint = "the injector sets it: compare the pod with the output of `istioctl kube-inject`"
+    missing = [name for name in ("POD_NAME", "POD_NAMESPACE") if not environment.get(name)]
+    if missing:
+        raise VarkaError(f"the proxy's environment has no {' and no '.join(missing)}", hint)
+    try:
+        config = _object(environment.get("PROXY_CONFIG"))
+        probers = _object(environment.get("ISTIO_KUBE_APP_PROBERS"))
+        prometheus = _object(environment.get("ISTIO_PROMETHEUS_ANNOTATIONS"))
+        return ProxySettings(
+            type=arguments[0] if arguments and not arguments[0].startswith("-") else "sidecar",
+            pod=environment["POD_NAME"],
+            namespace=environment["POD_NAMESPACE"],
+            service_account=environment.get("SERVICE_ACCOUNT", "default"),
+            ip=environment.get("INSTANCE_IP", "127.0.0.1"),
+            trust_domain=environment.get("TRUST_DOMAIN") or "cluster.local",
+            domain=_flag(arguments, "domain") or f"{environment['POD_NAMESPACE']}.svc.cluster.local",
+            discovery_address=str(config.get("discoveryAddress") or environment.get("CA_ADDR") or DEFAULT_DISCOVERY),
+            status_port=int(config.get("statusPort") or 15020),
+            admin_port=int(config.get("proxyAdminPort") or 15000),
+            concurrency=int(config["concurrency"]) if config.get("concurrency") is not None else 2,
+            drain_duration=seconds(str(config.get("drainDuration") or "45s")),
+            termination_drain_duration=seconds(environment.get("TERMINATION_DRAIN_DURATION") or str(config.get("terminationDrainDuration") or "5s")),
+            log_level=_flag(arguments, "proxyLogLevel") or "warning",
+            component_log_level=_flag(arguments, "proxyComponentLogLevel"),
+            certificate_lifetime=seconds(environment.get("SECRET_TTL") or "0s"),
+            app_probers=probers,
+            prometheus={key: str(value) for key, value in prometheus.items()},
+            environment=dict(environment),
+        )
+    except (ValueError, TypeError) as error:
+        raise VarkaError(f"the proxy's settings cannot be read: {error}", hint) from error
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, found {text!r}")
+    return found
+
+
+def _flag(arguments: list[str], name: str) -> str:
+    for index, argument in enumerate(arguments):
+        if argument == f"--{name}" and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(f"--{name}="):
+            return argument.partition("=")[2]
+    return ""
