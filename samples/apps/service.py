@@ -1,4 +1,4 @@
-"""What the four Bookinfo services share: a small HTTP/1.1 server with routes, and calls to the next service.
+"""What the sample services share: a small HTTP/1.1 server with routes, and calls to the next service.
 
 Standard library only, so that a service starts in a few hundredths of a second. Headers that belong to one trace or
 one user travel with every call to the next service: Envoy cannot know which outgoing request an incoming one caused.
@@ -51,6 +51,9 @@ class Request(NamedTuple):
     fields: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    method: str = "GET"
+    target: str = "/"
+    peer: str = ""
 
     @property
     def forwarded(self) -> dict[str, str]:
@@ -129,7 +132,8 @@ def serve(routes: list[Route], default_port: int = 9080) -> None:
             if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
                 fields += "&" + body.decode(errors="replace")
             named = {name: values[-1] for name, values in parse_qs(fields).items()}
-            return Request(parameters, named, {name.lower(): value for name, value in self.headers.items()}, body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            return Request(parameters, named, headers, body, self.command, self.path, self.client_address[0])
 
         def read_body(self) -> bytes:
             length = self.headers.get("content-length", "0")
