@@ -156,6 +156,8 @@ class FakeApi:
                 was = before is not None and matches(before, label_selector, field_selector)
                 if now or was:
                     yield WatchEvent(("MODIFIED" if was else "ADDED") if now else "DELETED", copy.deepcopy(event.object))
+            if generation != self._hung_up:
+                return
             changed = self._changed
             await changed.wait()
 
