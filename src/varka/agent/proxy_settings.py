@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from varka.base import durations
 from varka.base.errors import VarkaError
 
 DEFAULT_DISCOVERY = "istiod.istio-system.svc:15012"
@@ -46,23 +47,6 @@ class ProxySettings:
         return host, int(port)
 
 
-def seconds(text: str) -> float:
-    """A Go duration such as `1h30m`, `45s` or `500ms`; ValueError when it is none."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
-    total, number, rest = 0.0, "", text
-    while rest:
-        if rest[0].isdigit() or rest[0] == ".":
-            number, rest = number + rest[0], rest[1:]
-            continue
-        unit = rest[:2] if rest[:2] in units else rest[:1]
-        if unit not in units or not number:
-            raise ValueError(f"{text!r} is not a duration")
-        total, number, rest = total + float(number) * units[unit], "", rest[len(unit) :]
-    if number:
-        raise ValueError(f"{text!r} is not a duration")
-    return total
-
-
 def parse(arguments: list[str], environment: Mapping[str, str]) -> ProxySettings:
     """Settings from the container's arguments and environment; VarkaError names what is missing or malformed."""
     hint = "the injector sets it: compare the pod with the output of `istioctl kube-inject`"
@@ -85,11 +69,11 @@ def parse(arguments: list[str], environment: Mapping[str, str]) -> ProxySettings
             status_port=int(config.get("statusPort") or 15020),
             admin_port=int(config.get("proxyAdminPort") or 15000),
             concurrency=int(config["concurrency"]) if config.get("concurrency") is not None else 2,
-            drain_duration=seconds(str(config.get("drainDuration") or "45s")),
-            termination_drain_duration=seconds(environment.get("TERMINATION_DRAIN_DURATION") or str(config.get("terminationDrainDuration") or "5s")),
+            drain_duration=durations.seconds(str(config.get("drainDuration") or "45s")),
+            termination_drain_duration=durations.seconds(environment.get("TERMINATION_DRAIN_DURATION") or str(config.get("terminationDrainDuration") or "5s")),
             log_level=_flag(arguments, "proxyLogLevel") or "warning",
             component_log_level=_flag(arguments, "proxyComponentLogLevel"),
-            certificate_lifetime=seconds(environment.get("SECRET_TTL") or "0s"),
+            certificate_lifetime=durations.seconds(environment.get("SECRET_TTL") or "0s"),
             app_probers=probers,
             prometheus={key: str(value) for key, value in prometheus.items()},
             environment=dict(environment),
