@@ -71,6 +71,6 @@ def session(namespace: NetworkNamespace, seconds: float = 5.0) -> aiohttp.Client
     """A client whose connections start in `namespace`; certificates are not checked, as kubelet does not when it probes."""
 
     def make(address: Any) -> socket.socket:
-        return namespace.socket(address[0], address[1])
+        return namespace.open(address[0], address[1])
 
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=make, ssl=False, limit=32), timeout=aiohttp.ClientTimeout(total=seconds))

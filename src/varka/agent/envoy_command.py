@@ -50,11 +50,56 @@ def argv(settings: ProxySettings) -> list[str]:
     return command
 
 
-def files(settings: ProxySettings) -> dict[str, str]:
-    """Path → content of what Envoy reads at start."""
-    return {BOOTSTRAP: json.dumps(bootstrap.build(bootstrap_settings(settings)))}
+def files(settings: ProxySettings, root: Path) -> dict[str, str]:
+    """Path → content of what Envoy reads at start; `root` is the file system that the pod sees."""
+    return {BOOTSTRAP: bootstrap.dumps(bootstrap_settings(settings, labels=_pod_info(root, "labels"), annotations=_pod_info(root, "annotations")))}
 
 
-def bootstrap_settings(settings: ProxySettings) -> bootstrap.BootstrapSettings:
-    """The bootstrap's inputs, from what the injector said."""
-    raise NotImplementedError(settings)
+def bootstrap_settings(settings: ProxySettings, *, labels: dict[str, str], annotations: dict[str, str]) -> bootstrap.BootstrapSettings:
+    """The bootstrap's inputs: what the injector said in the environment, and the pod's labels and annotations."""
+    given = settings.environment
+    canonical = {key: value for key, value in annotations.items() if key.startswith(("sidecar.istio.io/", "proxy.istio.io/"))}
+    return bootstrap.BootstrapSettings(
+        proxy_type=settings.type,
+        pod=settings.pod,
+        namespace=settings.namespace,
+        ip=settings.ip,
+        labels=labels,
+        annotations=canonical,
+        service_account=settings.service_account,
+        workload=given.get("ISTIO_META_WORKLOAD_NAME", ""),
+        owner=given.get("ISTIO_META_OWNER", ""),
+        cluster_id=given.get("ISTIO_META_CLUSTER_ID") or "Kubernetes",
+        mesh_id=given.get("ISTIO_META_MESH_ID") or settings.trust_domain,
+        trust_domain=settings.trust_domain,
+        revision=labels.get("istio.io/rev", "default"),
+        network=given.get("ISTIO_META_NETWORK", ""),
+        app_containers=tuple(name for name in given.get("ISTIO_META_APP_CONTAINERS", "").split(",") if name),
+        pod_ports=tuple(json.loads(given.get("ISTIO_META_POD_PORTS") or "[]")),
+        discovery_address=settings.discovery_address,
+        sds_socket=SDS_PATH,
+        admin_port=settings.admin_port,
+        agent_port=settings.status_port,
+        metadata={key.removeprefix(_META): value for key, value in sorted(given.items()) if key.startswith(_META) and key.removeprefix(_META) not in _TAKEN},
+    )
+
+
+_META = "ISTIO_META_"
+_TAKEN = {"WORKLOAD_NAME", "OWNER", "CLUSTER_ID", "MESH_ID", "NETWORK", "APP_CONTAINERS", "POD_PORTS"}
+
+
+def _pod_info(root: Path, name: str) -> dict[str, str]:
+    """The downward API's file of the pod's labels or annotations: `key="value"` with Go's quoting, one a line."""
+    try:
+        lines = (root / "etc/istio/pod" / name).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for line in lines:
+        key, separator, quoted = line.partition("=")
+        if separator:
+            try:
+                found[key] = str(json.loads(quoted))
+            except ValueError:
+                found[key] = quoted.strip('"')
+    return found

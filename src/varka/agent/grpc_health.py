@@ -18,7 +18,7 @@ async def check(namespace: NetworkNamespace, address: str, port: int, service: s
     gRPC opens its own sockets, so a short-lived relay on a UNIX socket carries the call into the pod.
     """
     loop = asyncio.get_running_loop()
-    inside = namespace.socket()
+    inside = namespace.open()
     try:
         await loop.sock_connect(inside, (address, port))
     except OSError:

@@ -28,7 +28,7 @@ class NetworkNamespace:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    def open(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """A new non-blocking socket in the namespace."""
         with self._entered():
             made = socket.socket(family, kind | socket.SOCK_NONBLOCK)
@@ -36,7 +36,7 @@ class NetworkNamespace:
 
     def listen(self, address: str, port: int) -> socket.socket:
         """A listening TCP socket in the namespace."""
-        made = self.socket()
+        made = self.open()
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind((address, port))

@@ -68,7 +68,6 @@ def proxy(arguments: list[str]) -> int:
     connection.settimeout(None)
     os.dup2(connection.fileno(), CONTROL_FD, inheritable=True)
     os.execv("/bin/sh", ["sh", "-c", WATCH, "sh", *answer["argv"]])
-    return 1
 
 
 def connect(path: str, deadline: float) -> socket.socket:

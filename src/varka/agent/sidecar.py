@@ -56,6 +56,7 @@ class Sidecar:
     def __init__(self, settings: ProxySettings, place: Place, clock: Clock) -> None:
         self.settings = settings
         self._clock = clock
+        self._root = place.root
         self._issuer = Issuer(settings, place.root)
         self._namespace = NetworkNamespace(place.pid)
         self._admin = EnvoyAdmin(self._namespace, settings.admin_port)
@@ -74,7 +75,7 @@ class Sidecar:
 
     def launch(self) -> Launch:
         """Bootstrap and command line for this proxy's Envoy."""
-        return Launch(files=envoy_command.files(self.settings), argv=envoy_command.argv(self.settings))
+        return Launch(files=envoy_command.files(self.settings, self._root), argv=envoy_command.argv(self.settings))
 
     async def run(self, on_certified: Callable[[], None]) -> None:
         """Serve until cancelled; `on_certified` is called once, when Envoy may start."""

@@ -131,7 +131,7 @@ class StatusServer:
 
     async def _connect(self, port: int) -> None:
         loop = asyncio.get_running_loop()
-        with self._namespace.socket() as connection:
+        with self._namespace.open() as connection:
             await loop.sock_connect(connection, (self._settings.ip, port))
 
 

@@ -15,6 +15,7 @@ from varka.cli.istioctl.operator import PROFILES, Installation, load
 
 if TYPE_CHECKING:
     from varka.cli.istioctl.session import Session
+    from varka.client.api import Object
 
 MANAGER = "istioctl"
 
@@ -76,11 +77,11 @@ def planned(installation: Installation) -> list[str]:
     return [f"would apply {manifests.label(obj)}" for _, objects in stages(installation) for obj in objects]
 
 
-def stages(installation: Installation) -> list[tuple[str, list[dict[str, object]]]]:
+def stages(installation: Installation) -> list[tuple[str, list[Object]]]:
     """(what to say when it is done, objects): later stages need what earlier ones run."""
     from varka.cli.istioctl.charts import base, gateways, istiod
 
-    found: list[tuple[str, list[dict[str, object]]]] = []
+    found: list[tuple[str, list[Object]]] = []
     if installation.base:
         found.append(("Istio core installed", base.objects(installation)))
     if installation.pilot:
@@ -124,6 +125,6 @@ async def _webhook_trusted(opened: Session, installation: Installation, seconds:
         ) from error
 
 
-def _trusted(configuration: dict[str, object]) -> bool:
+def _trusted(configuration: Object) -> bool:
     webhooks = configuration.get("webhooks") or []
-    return bool(webhooks) and all(hook["clientConfig"].get("caBundle") for hook in webhooks)  # type: ignore[attr-defined]
+    return bool(webhooks) and all(hook["clientConfig"].get("caBundle") for hook in webhooks)
