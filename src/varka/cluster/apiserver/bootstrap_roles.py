@@ -22,7 +22,10 @@ _CORE_VIEW = (
     "pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts "
     "services services/status"
 )
-_CORE_EDIT = "configmaps endpoints events persistentvolumeclaims pods replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy"
+_CORE_EDIT = (
+    "configmaps endpoints events persistentvolumeclaims pods replicationcontrollers replicationcontrollers/scale "
+    "secrets serviceaccounts services services/proxy"
+)
 _APPS_VIEW = (
     "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status "
     "statefulsets statefulsets/scale statefulsets/status"

@@ -144,6 +144,8 @@ class Extensions:
     creators: dict[tuple[str, str, str], CreateHandler] = field(default_factory=dict)
     readers: dict[tuple[str, str], ReadHandler] = field(default_factory=dict)
     virtual: list[ResourceInfo] = field(default_factory=list)
+    documents: dict[str, Callable[[], Object]] = field(default_factory=dict)
+    """Paths outside of the resources (`/openid/v1/jwks`) and the JSON that GET gives there, after authorization."""
 
 
 class NoAdmission:

@@ -110,7 +110,7 @@ class Reviews:
             text = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
             raise _invalid(kind, AUTHORIZATION, "spec.resourceAttributes", text)
         if resource is not None:
-            fields = {name: resource.get(name) or "" for name in ("verb", "group", "version", "resource", "subresource", "namespace", "name")}
+            fields: dict[str, Any] = {name: resource.get(name) or "" for name in ("verb", "group", "version", "resource", "subresource", "namespace", "name")}
             attributes = Attributes(user=user, **{**fields, "resource": fields["resource"] or "*"})
         else:
             attributes = Attributes(user=user, verb=(path or {}).get("verb", ""), path=(path or {}).get("path", ""))
