@@ -110,15 +110,21 @@ class RoleAuthorizer:
         return list((role or {}).get("rules") or ())
 
 
-def aggregated(role: Object, roles: Iterable[Object]) -> list[Object]:
-    """The rules of all ClusterRoles that an aggregating one selects, each once, in the order of the roles' names."""
+def aggregated(role: Object, roles: Iterable[Object], _above: frozenset[str] = frozenset()) -> list[Object]:
+    """The rules of all ClusterRoles that an aggregating one selects, each once, in the order of the roles' names.
+
+    A selected role that aggregates itself counts with what it collects, written into it already or not.
+    """
+    known = list(roles)
+    above = _above | {role["metadata"]["name"]}
     wanted = [selectors.from_label_selector(selector) for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()]
     rules: list[Object] = []
-    for other in sorted(roles, key=lambda obj: str(obj["metadata"]["name"])):
-        if other["metadata"]["name"] == role["metadata"]["name"]:
+    for other in sorted(known, key=lambda obj: str(obj["metadata"]["name"])):
+        if other["metadata"]["name"] in above:
             continue
         if any(matches(other["metadata"].get("labels") or {}) for matches in wanted):
-            rules += [rule for rule in other.get("rules") or () if rule not in rules]
+            found = aggregated(other, known, above) if other.get("aggregationRule") else other.get("rules") or ()
+            rules += [rule for rule in found if rule not in rules]
     return rules
 
 
