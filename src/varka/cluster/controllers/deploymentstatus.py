@@ -82,7 +82,7 @@ def _moved(before: Object, after: Object) -> bool:
     """Replicas of the new template came, became ready or available, or old ones went."""
     if any(after.get(name, 0) > before.get(name, 0) for name in ("updatedReplicas", "readyReplicas", "availableReplicas")):
         return True
-    return after.get("replicas", 0) - after.get("updatedReplicas", 0) < before.get("replicas", 0) - before.get("updatedReplicas", 0)
+    return bool(after.get("replicas", 0) - after.get("updatedReplicas", 0) < before.get("replicas", 0) - before.get("updatedReplicas", 0))
 
 
 def _stamped(before: Object, condition: Object, now: str, *, moved: bool = False) -> Object:
