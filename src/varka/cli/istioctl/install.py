@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def install(
 
 def _read(name: str) -> str:
     try:
-        return click.get_text_stream("stdin").read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
         raise VarkaError(f"cannot read {name}: {error.strerror}", f"profiles are {', '.join(PROFILES)}; a file holds an IstioOperator") from error
 

@@ -40,18 +40,18 @@ class Session:
         """The JSON of a debug path of one control-plane pod."""
         return json.loads(await self.pod_get(self.istio_namespace, pod, DEBUG_PORT, path))
 
-    async def envoy_get(self, namespace: str, pod: str, path: str) -> bytes:
+    async def envoy_get(self, namespace: str, pod: str, path: str, method: str = "GET") -> bytes:
         """What a pod's Envoy answers on its admin port."""
-        return await self.pod_get(namespace, pod, ADMIN_PORT, path)
+        return await self.pod_get(namespace, pod, ADMIN_PORT, path, method)
 
-    async def pod_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
-        """GET over a port-forward to a pod's loopback; VarkaError when nothing listens there or it refuses."""
+    async def pod_get(self, namespace: str, pod: str, port: int, path: str, method: str = "GET") -> bytes:
+        """A request over a port-forward to a pod's loopback; VarkaError when nothing listens there or it refuses."""
         from varka.client import streams
 
         forwarder = await streams.forward(self.api, namespace, pod)
         try:
             connection = await forwarder.connect(port)
-            await connection.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            await connection.write(f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             received = bytearray()
             while chunk := await asyncio.wait_for(connection.read(), 60):
                 received += chunk
