@@ -33,7 +33,8 @@ _GRACE = 6.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """mount(2); OSError with the target in its text."""
     if _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"mount {target}: {os.strerror(number)}")
@@ -55,10 +56,10 @@ def _private_run(root: Path) -> None:
     keep = [path for path in (root, Path(sys.prefix)) if str(path.resolve()).startswith("/run/")]
     held = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) for path in keep]
     resolver = Path(os.path.realpath("/etc/resolv.conf"))
-    _mount("tmpfs", "/run", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
+    mount("tmpfs", "/run", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
     for path, handle in held:
         path.mkdir(parents=True, exist_ok=True)
-        _mount(f"/proc/self/fd/{handle}", str(path), "", _MS_BIND | _MS_REC)
+        mount(f"/proc/self/fd/{handle}", str(path), "", _MS_BIND | _MS_REC)
         os.close(handle)
     if str(resolver).startswith("/run/") and not resolver.exists():
         resolver.parent.mkdir(parents=True, exist_ok=True)
@@ -66,13 +67,13 @@ def _private_run(root: Path) -> None:
 
 
 def _prepare(folder: state.StateFolder, config: settings.ClusterSettings) -> None:
-    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _private_run(folder.root)
     resolver = folder.run / "resolv.conf"
     resolver.write_text(f"nameserver {config.dns_ip}\nsearch svc.{config.cluster_domain} {config.cluster_domain}\noptions ndots:5\n")
     with contextlib.suppress(OSError):
-        _mount(str(resolver), os.path.realpath("/etc/resolv.conf"), "", _MS_BIND)
+        mount(str(resolver), os.path.realpath("/etc/resolv.conf"), "", _MS_BIND)
     name = config.name.encode()
     _libc.sethostname(name, len(name))
     _loopback_up()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from varka.cluster.settings import ClusterSettings
 
+GATEWAY = "169.254.1.1"
 TABLE = "ip varka"
 _SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -82,7 +83,7 @@ def _endpoints(slices: Iterable[Mapping[str, Any]], port_name: str, not_ready: b
 
 def base(config: ClusterSettings) -> str:
     """The table without any service: hooks, maps, refusal of what nothing answers, the way outside."""
-    outside = f"ip daddr != {{ {config.pod_cidr}, {config.service_cidr}, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 }}"
+    outside = f"ip daddr != {{ {config.pod_cidr}, {config.service_cidr}, 127.0.0.0/8, {GATEWAY}, 224.0.0.0/3 }}"
     way_out = (
         f"{outside} udp dport 53 dnat to {config.dns_ip}:53\n{outside} tcp dport 53 dnat to {config.dns_ip}:53\n"
         f"{outside} meta l4proto tcp dnat to {config.node_ip}:{config.egress_port}"

@@ -1,0 +1,25 @@
+"""`varka kubectl …`: the real kubectl with the cluster's kubeconfig."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from varka.cli import env, options
+from varka.cluster import state
+
+
+@click.command(
+    "kubectl",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["--varka-help"]},
+    epilog="Example: varka kubectl get pods -A",
+)
+@options.cluster
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(name: str, arguments: tuple[str, ...]) -> None:
+    """Run the real kubectl against the cluster; all arguments are kubectl's."""
+    folder = state.folder(name)
+    env.require_cluster(folder)
+    program = env.find_program("kubectl")
+    os.execve(program, ["kubectl", *arguments], {**os.environ, "KUBECONFIG": str(folder.kubeconfig)})

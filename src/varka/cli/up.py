@@ -1,0 +1,168 @@
+"""`varka up`: look at the machine, prepare the state folder, start the supervisor, wait until the node is Ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from varka.base.errors import VarkaError
+from varka.cli import options
+from varka.cluster import checks, children, settings, state
+
+_PATIENCE = 60.0
+_POLL = 0.01
+_USUAL_API_PORT = 6443
+_NODE_AGENT = ["{python}", "-P", "-m", "varka.agent", "--state", "{state}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the user asked for."""
+
+    name: str
+    egress: bool | None = None
+    catalogs: tuple[str, ...] | None = None
+
+
+def require(found: list[checks.Check]) -> None:
+    """VarkaError when something lacks that a cluster cannot do without."""
+    lacking = [check for check in found if check.required and not check.ok]
+    if lacking:
+        what = ", ".join(f"{check.name}: {check.found}" for check in lacking)
+        raise VarkaError(f"this machine lacks what a cluster needs ({what})", "; ".join(check.mend for check in lacking))
+
+
+def bindable(port: int) -> bool:
+    """Whether 127.0.0.1:port can be listened on now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+            trial.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: list[int]) -> int:
+    """The first of `preferred` that is free, otherwise any free port."""
+    for port in preferred:
+        if bindable(port):
+            return port
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def clean(folder: state.StateFolder) -> bool:
+    """End what a killed supervisor may have left, and remove what was true only while it ran; whether there was anything."""
+    old = state.read_json(folder.supervisor_file)
+    for record in (old or {}).get("children", {}).values():
+        state.end(record, grace=0.5)
+    shutil.rmtree(folder.run, ignore_errors=True)
+    folder.run.mkdir(mode=0o700, exist_ok=True)
+    return old is not None
+
+
+def configure(folder: state.StateFolder, wanted: Wanted) -> settings.ClusterSettings:
+    """The settings of this start: those of the last one, with what is new in `wanted`, and ports that are free."""
+    before = settings.load(folder.settings) if folder.settings.exists() else None
+    base = before or settings.ClusterSettings(name=wanted.name, commands={"agent": _NODE_AGENT})
+    port = free_port([before.api_port] if before else [_USUAL_API_PORT])
+    egress = base.egress if wanted.egress is None else wanted.egress
+    chosen = replace(base, api_port=port, egress=egress, catalogs=base.catalogs if wanted.catalogs is None else wanted.catalogs)
+    settings.save(chosen, folder.settings)
+    return chosen
+
+
+def launch(folder: state.StateFolder) -> subprocess.Popen[bytes]:
+    """Start the supervisor, free of this terminal."""
+    script = Path(children.__file__).with_name("supervisor.py")
+    log = folder.logs / "supervisor.log"
+    with log.open("ab") as sink:
+        os.fchmod(sink.fileno(), 0o600)
+        return subprocess.Popen(
+            children.bare_python(script, str(folder.root)), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd="/", close_fds=True
+        )
+
+
+def wait_ready(folder: state.StateFolder, process: subprocess.Popen[bytes] | None, say: Callable[[str], None]) -> None:
+    """Wait for the Ready node, telling of each step; VarkaError with the end of the log when it does not come."""
+    steps = {
+        "namespaces": folder.init_file,
+        "certificates": folder.kubeconfig,
+        "API server": folder.run / "serving.json",
+        "node Ready": folder.ready_file,
+    }
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        for step in [step for step, file in steps.items() if file.exists()]:
+            say(step)
+            del steps[step]
+        if not steps:
+            return
+        if process is not None and process.poll() is not None:
+            raise VarkaError(f"the supervisor ended with code {process.returncode}", f"see {folder.logs / 'supervisor.log'}")
+        record = (state.read_json(folder.init_file) or {}).get("children", {}).get("node", {})
+        if record.get("restarts", 0) >= 4:
+            break
+        time.sleep(_POLL)
+    raise VarkaError(
+        f"the node does not become Ready: {_last_line(folder.logs / 'node.log')}", f"see {folder.logs}; stop it with varka down --name {folder.name}"
+    )
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it wrote nothing into its log"
+
+
+def running(folder: state.StateFolder) -> bool:
+    """Whether the cluster's supervisor lives."""
+    return state.is_alive(state.read_json(folder.supervisor_file))
+
+
+@click.command("up", epilog="Example: varka up --name second --no-egress")
+@options.cluster
+@click.option("--wait/--no-wait", default=True, help="Return when the node is Ready (the default), or at once.")
+@click.option("--egress/--no-egress", default=None, help="Let pods reach addresses outside the cluster (the default), or not.")
+@click.option("--catalog", multiple=True, type=click.Path(exists=True, dir_okay=False), help="A further image catalog; may be repeated.")
+def command(name: str, wait: bool, egress: bool | None, catalog: tuple[str, ...]) -> None:
+    """Start a cluster, or continue one that was stopped with --keep."""
+    begin = time.monotonic()
+
+    def say(text: str) -> None:
+        click.echo(f"  {text:<14} {time.monotonic() - begin:5.2f} s")
+
+    folder = state.folder(name)
+    if running(folder):
+        wait_ready(folder, None, lambda _: None)
+        click.echo(f"cluster {name} is already running")
+        return
+    machine = checks.Machine()
+    require([checks.python(), checks.namespaces(machine), *checks.tools(machine), *checks.room(folder.root, machine)])
+    folder.create()
+    if clean(folder):
+        click.echo("  removed what a killed cluster had left")
+    catalogs = tuple(os.path.abspath(file) for file in catalog) or None
+    config = configure(folder, Wanted(name=name, egress=egress, catalogs=catalogs))
+    click.echo(f"starting cluster {name}")
+    process = launch(folder)
+    if not wait:
+        return
+    wait_ready(folder, process, say)
+    click.echo(f"cluster {name} is running at https://127.0.0.1:{config.api_port}")
+    suffix = "" if name == state.DEFAULT_NAME else f" --name {name}"
+    click.echo(f'next: eval "$(varka env{suffix})"')

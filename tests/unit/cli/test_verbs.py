@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import importlib
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from varka.base.errors import VarkaError
+from varka.cli import env, main, up
+from varka.cluster import checks, forwards, settings, state
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VARKA_HOME", str(tmp_path))
+    monkeypatch.delenv("VARKA_CLUSTER", raising=False)
+    return tmp_path
+
+
+def test_every_verb_has_a_module_with_an_example() -> None:
+    """The table of help lines and the modules agree."""
+    for verb in main.VERBS:
+        command = main.varka.get_command(None, verb)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == verb
+        assert "Example: " in (command.epilog or "")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`varka --help` must be quick."""
+    code = "import sys; from varka.cli import main; main.run(main.varka, ['--help']); print([m for m in ('aiohttp', 'cryptography', 'grpc', 'yaml', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["up", "--name", "Ü"], ["status", "-o", "xml"], ["up", "extra"]])
+def test_wrong_usage_is_exit_code_2(home: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown verbs, names, options and arguments."""
+    assert main.run(main.varka, arguments) == 2
+
+
+@pytest.mark.parametrize("arguments", [["env"], ["kubectl", "get", "pods"], ["istioctl", "version"]])
+def test_without_a_cluster_a_verb_says_how_to_start_one(home: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1, message and hint on standard error."""
+    assert main.run(main.varka, arguments) == 1
+    assert capsys.readouterr().err == "error: there is no cluster varka\nhint: start it with varka up\n"
+
+
+def test_down_without_a_cluster_is_fine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The wish is fulfilled already."""
+    assert main.run(main.varka, ["down"]) == 0
+    assert capsys.readouterr().out == "cluster varka is not running\n"
+
+
+def test_status_without_a_cluster_is_unhealthy(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and the mend."""
+    assert main.run(main.varka, ["status", "--name", "two"]) == 1
+    assert "varka up --name two starts it again" in capsys.readouterr().out
+
+
+def test_env_is_quoted_for_the_shell(home: Path) -> None:
+    """A path with a blank survives eval, and PATH is extended once."""
+    folder = state.StateFolder(home / "a b" / "varka")
+    folder.create()
+    folder.kubeconfig.write_text("{}")
+    place = forwards.Place(id="istio-system/istio-ingressgateway", address="127.0.0.2", ports={80: 8080, 443: 443})
+    forwards.write(folder.forwards_file, [], [place])
+    text = CliRunner(env={"VARKA_HOME": str(home / "a b")}).invoke(importlib.import_module("varka.cli.env").command, []).output
+    script = f'{text}\n{text}\necho "$KUBECONFIG|$GATEWAY_URL|$INGRESS_HOST|$INGRESS_PORT|$SECURE_INGRESS_PORT|$PATH"'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/bin"})
+    root = folder.root
+    assert done.stdout.strip() == f"{root}/kubeconfig|127.0.0.2:8080|127.0.0.2|8080|443|{root}/bin:/bin"
+    assert (root / "bin" / "kubectl").exists()
+
+
+def test_without_a_gateway_there_is_no_gateway_url(home: Path) -> None:
+    """An empty variable would look like an address."""
+    folder = state.folder("varka")
+    folder.create()
+    assert env.variables(folder) == {"KUBECONFIG": str(folder.kubeconfig)}
+
+
+def test_a_required_thing_that_lacks_stops_up_with_the_mend() -> None:
+    """Before anything was done."""
+    lacking = checks.Check(name="nft", ok=False, required=True, found="missing", mend="apt-get install -y nftables")
+    optional = checks.Check(name="curl", ok=False, required=False, found="missing", mend="x")
+    with pytest.raises(VarkaError, match=r"nft: missing\); apt-get install -y nftables$"):
+        up.require([lacking, optional])
+    up.require([optional])
+
+
+def test_the_api_port_is_kept_from_one_start_to_the_next(home: Path) -> None:
+    """Unless somebody else has taken it meanwhile."""
+    folder = state.folder("varka")
+    folder.create()
+    first = up.configure(folder, up.Wanted(name="varka"))
+    assert up.configure(folder, up.Wanted(name="varka")).api_port == first.api_port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first.api_port))
+        other.listen()
+        assert up.configure(folder, up.Wanted(name="varka")).api_port != first.api_port
+
+
+def test_a_flag_changes_the_kept_settings_and_its_absence_does_not(home: Path) -> None:
+    """--no-egress holds until --egress."""
+    folder = state.folder("two")
+    folder.create()
+    up.configure(folder, up.Wanted(name="two", egress=False))
+    assert up.configure(folder, up.Wanted(name="two")).egress is False
+    assert up.configure(folder, up.Wanted(name="two", egress=True)).egress is True
+    assert settings.load(folder.settings).context == "varka-two"

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import Any
+
+from varka.cluster import forwards
+from varka.cluster.network import forwarding
+
+
+def service(kind: str = "LoadBalancer", **spec: Any) -> dict[str, Any]:
+    ports = [{"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]
+    return {"metadata": {"name": "gw", "namespace": "default"}, "spec": {"type": kind, "clusterIP": "10.96.0.7", "ports": ports, **spec}}
+
+
+def test_a_load_balancer_wants_its_tcp_ports_and_node_ports() -> None:
+    """UDP is not forwarded."""
+    assert forwarding.wishes(service(), "10.244.0.1") == [
+        forwards.Wish(id="default/gw", target="10.96.0.7", ports=(80,)),
+        forwards.Wish(id="nodeport/default/gw", target="10.244.0.1", ports=(30080,), fixed=True),
+    ]
+
+
+def test_a_cluster_service_wants_nothing() -> None:
+    """It is reached from inside only."""
+    assert forwarding.wishes(service("ClusterIP"), "10.244.0.1") == []
+
+
+def test_ingress_names_ports_only_when_one_is_not_as_asked_for() -> None:
+    """A port that was moved carries an error, as the API has it."""
+    place = forwards.Place(id="default/gw", address="127.0.0.1", ports={80: 80})
+    plain = service(ports=[{"port": 80, "protocol": "TCP"}])
+    assert forwarding.ingress(plain, place) == {"ip": "127.0.0.1", "ipMode": "VIP"}
+    moved = forwards.Place(id="default/gw", address="127.0.0.1", ports={80: 4000}, errors={80: "moved"})
+    assert forwarding.ingress(plain, moved)["ports"] == [{"port": 80, "protocol": "TCP", "error": "varka.dev/PortUnavailable"}]
