@@ -1,0 +1,209 @@
+"""TLS on both ends: what a proxy presents, what it accepts, and the ALPN names by which two proxies know each other.
+
+Certificates never travel over ADS: contexts name a secret (`default`, `ROOTCA`) that the agent beside Envoy serves.
+
+ALPN does two jobs. The client's offer, seen by the server's listener before any byte is decrypted, selects the filter
+chain: a name that begins with `istio` means mesh mTLS, and one of `istio-http/1.1`, `istio-h2` means HTTP was seen by
+the client's side. And the protocol agreed on selects the codec, so the list of the server's side holds `h2` and
+`http/1.1` only, and a client offers exactly the one that it will speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from envoy.type.matcher.v3 import string_pb2
+
+from varka.envoy import messages, names
+from varka.model.services import Protocol
+from varka.model.traffic import ClientTls, ServerTls, ServerTlsMode, TlsMode
+
+TLS_SOCKET = "envoy.transport_sockets.tls"
+RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
+
+HTTP_ALPN = ("h2", "http/1.1")
+TCP_ALPN = (names.ALPN_MESH_PEER_EXCHANGE, *HTTP_ALPN)
+CIPHERS = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+
+
+def secret_from_agent(name: str) -> Any:
+    """A secret that the agent beside Envoy serves: the workload's own certificate, or the roots of the mesh."""
+    source = config_source_pb2.ApiConfigSource(
+        api_type=config_source_pb2.ApiConfigSource.GRPC,
+        transport_api_version=config_source_pb2.ApiVersion.V3,
+        set_node_on_first_message_only=True,
+        grpc_services=[grpc_service_pb2.GrpcService(envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=names.SDS_CLUSTER))],
+    )
+    config = config_source_pb2.ConfigSource(
+        api_config_source=source, resource_api_version=config_source_pb2.ApiVersion.V3, initial_fetch_timeout=messages.NO_TIME
+    )
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=config)
+
+
+def secret_from_ads(name: str) -> Any:
+    """A secret that the control plane serves, from a Kubernetes Secret."""
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=messages.ADS)
+
+
+WORKLOAD = secret_from_agent(names.WORKLOAD_SECRET)
+ROOT = secret_from_agent(names.ROOT_SECRET)
+RAW = base_pb2.TransportSocket(name=RAW_SOCKET, typed_config=messages.packed(raw_buffer_pb2.RawBuffer()))
+SERVER_PARAMETERS = common_pb2.TlsParameters
+
+
+def mesh_alpn(protocol: Protocol) -> tuple[str, ...]:
+    """What a client offers to another sidecar on a port of this protocol."""
+    if protocol.is_http2:
+        return ("istio-h2", names.ALPN_MESH, "h2")
+    if protocol.is_http:
+        return ("istio-http/1.1", names.ALPN_MESH, "http/1.1")
+    return (names.ALPN_MESH_PEER_EXCHANGE, names.ALPN_MESH)
+
+
+def san_matcher(matcher: Any, kind: int) -> Any:
+    """A condition on one kind of subject alternative name."""
+    return common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=matcher)
+
+
+def _uri_matchers(identities: Iterable[str]) -> list[Any]:
+    kind = common_pb2.SubjectAltNameMatcher.URI
+    return [san_matcher(string_pb2.StringMatcher(exact=identity), kind) for identity in identities]
+
+
+def mesh_client(sni: str, identities: tuple[str, ...], alpn: tuple[str, ...]) -> Any:
+    """The socket of a connection to another sidecar, which must prove one of `identities` (none known: any of the mesh)."""
+    context = tls_pb2.UpstreamTlsContext(
+        sni=sni,
+        common_tls_context=tls_pb2.CommonTlsContext(
+            tls_params=CLIENT_PARAMETERS,
+            alpn_protocols=alpn,
+            tls_certificate_sds_secret_configs=(WORKLOAD,),
+            combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=_uri_matchers(identities)),
+                validation_context_sds_secret_config=ROOT,
+            ),
+        ),
+    )
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(context))
+
+
+def client(settings: ClientTls, sni: str, alpn: tuple[str, ...]) -> Any:
+    """The socket for SIMPLE and MUTUAL: credentials from files of the proxy, or from a Secret by name."""
+    kind = common_pb2.SubjectAltNameMatcher
+    context = tls_pb2.CommonTlsContext(alpn_protocols=alpn)
+    expected = [san_matcher(string_pb2.StringMatcher(exact=name), kind.URI if "://" in name else kind.DNS) for name in settings.subject_alt_names]
+    if not settings.insecure_skip_verify:
+        _trust(context, settings, common_pb2.CertificateValidationContext(match_typed_subject_alt_names=expected))
+    if settings.mode is TlsMode.MUTUAL:
+        if settings.credential_name:
+            context.tls_certificate_sds_secret_configs.append(secret_from_ads(f"kubernetes://{settings.credential_name}"))
+        elif settings.client_certificate:
+            context.tls_certificates.append(_certificate(settings.client_certificate, settings.private_key))
+    socket = tls_pb2.UpstreamTlsContext(sni=settings.sni or sni, common_tls_context=context)
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(socket))
+
+
+def _trust(context: Any, settings: ClientTls, validation: Any) -> None:
+    if settings.credential_name:
+        combined = context.combined_validation_context
+        combined.default_validation_context.CopyFrom(validation)
+        combined.validation_context_sds_secret_config.CopyFrom(secret_from_ads(f"kubernetes://{settings.credential_name}-cacert"))
+        return
+    if settings.ca_certificates and settings.ca_certificates != "system":
+        validation.trusted_ca.filename = settings.ca_certificates
+    else:
+        validation.system_root_certs.SetInParent()
+    if settings.ca_crl:
+        validation.crl.filename = settings.ca_crl
+    context.validation_context.CopyFrom(validation)
+
+
+def _certificate(chain: str, key: str) -> Any:
+    return common_pb2.TlsCertificate(certificate_chain=base_pb2.DataSource(filename=chain), private_key=base_pb2.DataSource(filename=key))
+
+
+@lru_cache(maxsize=64)
+def mesh_server(trust_domains: tuple[str, ...], http: bool, min_version: str = "") -> Any:
+    """The socket of a listener that asks for a certificate of the mesh: a SPIFFE ID of one of the trust domains."""
+    kind = common_pb2.SubjectAltNameMatcher.URI
+    accepted = [san_matcher(string_pb2.StringMatcher(prefix=f"spiffe://{domain}/"), kind) for domain in trust_domains]
+    context = tls_pb2.DownstreamTlsContext(
+        require_client_certificate=messages.TRUE,
+        common_tls_context=tls_pb2.CommonTlsContext(
+            tls_params=_parameters(min_version, "", ()),
+            alpn_protocols=HTTP_ALPN if http else TCP_ALPN,
+            tls_certificate_sds_secret_configs=[WORKLOAD],
+            combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=accepted),
+                validation_context_sds_secret_config=ROOT,
+            ),
+        ),
+    )
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(context))
+
+
+def gateway_server(settings: ServerTls, http: bool, trust_domains: tuple[str, ...]) -> Any:
+    """The socket of a gateway's HTTPS or TLS server; ISTIO_MUTUAL takes the mesh's own certificates."""
+    if settings.mode is ServerTlsMode.ISTIO_MUTUAL:
+        return mesh_server(trust_domains, http, settings.min_version)
+    context = tls_pb2.CommonTlsContext(tls_params=_parameters(settings.min_version, settings.max_version, settings.cipher_suites))
+    if http:
+        context.alpn_protocols.extend(HTTP_ALPN)
+    if settings.credential_name:
+        context.tls_certificate_sds_secret_configs.append(secret_from_ads(f"kubernetes://{settings.credential_name}"))
+    else:
+        context.tls_certificates.append(_certificate(settings.server_certificate, settings.private_key))
+    asks = settings.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}
+    if asks:
+        _accept_clients(context, settings)
+    socket = tls_pb2.DownstreamTlsContext(
+        common_tls_context=context, require_client_certificate=messages.boolean(settings.mode is ServerTlsMode.MUTUAL)
+    )
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(socket))
+
+
+def _accept_clients(context: Any, settings: ServerTls) -> None:
+    kind = common_pb2.SubjectAltNameMatcher
+    validation = common_pb2.CertificateValidationContext(
+        verify_certificate_spki=settings.verify_certificate_spki,
+        verify_certificate_hash=settings.verify_certificate_hash,
+        match_typed_subject_alt_names=[
+            san_matcher(string_pb2.StringMatcher(exact=name), kind.URI if "://" in name else kind.DNS) for name in settings.subject_alt_names
+        ],
+    )
+    if settings.credential_name:
+        combined = context.combined_validation_context
+        combined.default_validation_context.CopyFrom(validation)
+        combined.validation_context_sds_secret_config.CopyFrom(secret_from_ads(f"kubernetes://{settings.credential_name}-cacert"))
+    else:
+        validation.trusted_ca.filename = settings.ca_certificates
+        context.validation_context.CopyFrom(validation)
+
+
+VERSIONS = {"TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
+
+
+def _parameters(min_version: str, max_version: str, ciphers: tuple[str, ...]) -> Any:
+    versions = SERVER_PARAMETERS.TlsProtocol
+    return SERVER_PARAMETERS(
+        tls_minimum_protocol_version=versions.Value(VERSIONS.get(min_version, "TLSv1_2")),
+        tls_maximum_protocol_version=versions.Value(VERSIONS.get(max_version, "TLSv1_3")),
+        cipher_suites=ciphers or CIPHERS,
+    )
+
+
+CLIENT_PARAMETERS = SERVER_PARAMETERS(
+    tls_minimum_protocol_version=SERVER_PARAMETERS.TLSv1_2, tls_maximum_protocol_version=SERVER_PARAMETERS.TLSv1_3
+)
