@@ -21,9 +21,16 @@ import uvloop
 
 from varka.base import logs
 from varka.base.clock import SystemClock
+from varka.client.api import Api, Object
+from varka.client.informers import Informers, Key
 from varka.cluster import settings, state
-from varka.cluster.apiserver import certificates
+from varka.cluster.apiserver import certificates, plugins
+from varka.cluster.apiserver.core import Core
+from varka.cluster.controllers import loops
+from varka.cluster.controllers.loadbalancers import Allocation, Balancer
+from varka.cluster.controllers.settings import ControllerSettings
 from varka.cluster.network import plane
+from varka.cluster.store.store import Store
 
 log = logging.getLogger("varka.node")
 
@@ -40,26 +47,71 @@ def inherited_sockets(text: str) -> dict[str, socket.socket]:
     return found
 
 
-async def run(config: settings.ClusterSettings, folder: state.StateFolder, sockets: dict[str, socket.socket]) -> None:
-    """Everything, until cancelled."""
-    begin = time.monotonic()
-    folder.ready_file.unlink(missing_ok=True)
-    clock = SystemClock()
-    pki = certificates.ensure(folder.pki, clock.now(), (config.node_ip, config.api_service_ip))
-    certificates.write_kubeconfig(folder.kubeconfig, certificates.kubeconfig(pki, f"https://127.0.0.1:{config.api_port}", config.context))
-    network = plane.NetworkPlane(config, folder, sockets)
-    network.prepare()
-    from varka.client.informers import Informers
+class Node:
+    """One node of one cluster, put together."""
 
-    sys.path.insert(0, "/work/main")
-    from tests.fakes.api import FakeApi
+    def __init__(self, config: settings.ClusterSettings, folder: state.StateFolder, sockets: dict[str, socket.socket]) -> None:
+        self._config = config
+        self._folder = folder
+        self._sockets = sockets
+        self._clock = SystemClock()
+        self._network = plane.NetworkPlane(config, folder, sockets)
 
-    informers = Informers(FakeApi())
-    async with asyncio.TaskGroup() as group:
-        group.create_task(network.run(informers))
-        group.create_task(informers.run())
-        state.write_json(folder.run / "serving.json", {})
-        state.write_json(folder.ready_file, {"seconds": round(time.monotonic() - begin, 3)})
+    async def run(self) -> None:
+        """Everything, until cancelled."""
+        begin = time.monotonic()
+        self._folder.ready_file.unlink(missing_ok=True)
+        config, folder = self._config, self._folder
+        pki = certificates.ensure(folder.pki, self._clock.now(), (config.node_ip, config.api_service_ip))
+        certificates.write_kubeconfig(folder.kubeconfig, certificates.kubeconfig(pki, f"https://127.0.0.1:{config.api_port}", config.context))
+        self._network.prepare()
+        store = Store(folder.store)
+        await store.start()
+        try:
+            parts = plugins.Plugins(pki, self._clock)
+            core = Core(store, parts.extensions, self._clock)
+            core.start()
+            try:
+                await self._serve(core, parts, pki, begin)
+            finally:
+                await core.stop()
+        finally:
+            await store.close()
+
+    async def _serve(self, core: Core, parts: plugins.Plugins, pki: certificates.Pki, begin: float) -> None:
+        await parts.start(core)
+        informers = Informers(core.api, self._clock)
+        ready = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(parts.run(), name="apiserver")
+            group.create_task(self._network.run(informers), name="network")
+            group.create_task(informers.run(), name="informers")
+            group.create_task(self._controllers(core.api, pki, ready), name="controllers")
+            state.write_json(self._folder.run / "serving.json", {"seconds": round(time.monotonic() - begin, 3)})
+            await ready.wait()
+            state.write_json(self._folder.ready_file, {"seconds": round(time.monotonic() - begin, 3)})
+            log.info("the node is ready after %.2f s", time.monotonic() - begin)
+
+    async def _controllers(self, api: Api, pki: certificates.Pki, ready: asyncio.Event) -> None:
+        config = self._config
+        told = ControllerSettings(
+            node_name=config.name,
+            node_address=config.node_ip,
+            pod_cidr=config.pod_cidr,
+            root_ca=pki.ca_crt.decode(),
+            api_address=config.api_service_ip,
+            api_port=config.node_api_port,
+            dns_address=config.dns_ip,
+            dns_target=config.dns_ip,
+        )
+        await loops.run(api, self._clock, told, balancer=Balancer(allocate=self._allocate, release=self._release), ready=ready)
+
+    async def _allocate(self, service: Object) -> Allocation:
+        place = await self._network.forwarding.allocate(service)
+        return Allocation(ip=place.address, ports=tuple(sorted(place.ports.items())))
+
+    async def _release(self, key: Key) -> None:
+        """The forwarding itself sees that the service has gone."""
 
 
 async def _main(folder: state.StateFolder) -> None:
@@ -69,7 +121,7 @@ async def _main(folder: state.StateFolder) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await run(config, folder, inherited_sockets(os.environ.pop("VARKA_SOCKETS", "")))
+        await Node(config, folder, inherited_sockets(os.environ.pop("VARKA_SOCKETS", ""))).run()
 
 
 def main() -> int:

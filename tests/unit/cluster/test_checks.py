@@ -9,6 +9,7 @@ from varka.cluster import checks
 
 
 def machine(tmp_path: Path, settings: dict[str, str] | None = None, release: str = "ID=debian\n", *, root: bool = False) -> checks.Machine:
+    """A machine with these kernel settings and no programs."""
     for name, value in (settings or {}).items():
         file = tmp_path / "sys" / name.replace(".", "/")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -18,6 +19,7 @@ def machine(tmp_path: Path, settings: dict[str, str] | None = None, release: str
 
 
 def denied() -> OSError:
+    """What unshare says when it is forbidden."""
     return PermissionError(errno.EPERM, "Operation not permitted")
 
 

@@ -33,10 +33,12 @@ class FakeSocket(socket.socket):
 
 
 def wish(*ports: int, fixed: bool = False) -> forwards.Wish:
+    """A wish for these ports."""
     return forwards.Wish(id="default/gw", target="10.96.0.7", ports=ports, fixed=fixed)
 
 
 def place(want: forwards.Wish, host: FakeHost, before: forwards.Place | None = None) -> forwards.Place:
+    """Where the wish ends up on this host."""
     found, opened = listeners.place(want, before, host.bind)
     for one in opened.values():
         one.close()

@@ -30,6 +30,7 @@ SLICES: list[dict[str, Any]] = [
 
 
 async def outside(name: str) -> list[str]:
+    """The outside world: one name that exists, one that nobody can tell about."""
     if name == "broken.example":
         raise VarkaError("the host cannot resolve it")
     return {"example.org": ["192.0.2.1"]}.get(name, [])
@@ -37,12 +38,14 @@ async def outside(name: str) -> list[str]:
 
 @pytest.fixture
 def server() -> dns.NameServer:
+    """A name server with a zone and an outside."""
     made = dns.NameServer("cluster.local", outside)
     made.load(zone.build(SERVICES, SLICES, ["shop"], "cluster.local"))
     return made
 
 
 async def ask(server: dns.NameServer, name: str, kind: str = "A") -> tuple[str, list[str]]:
+    """Response code and answers to one query."""
     reply = dnslib.DNSRecord.parse(await server.answer(bytes(dnslib.DNSRecord.question(name, kind).pack())))
     return dnslib.RCODE[reply.header.rcode], [f"{dnslib.QTYPE[record.rtype]} {record.rdata}" for record in reply.rr]
 

@@ -7,6 +7,7 @@ from varka.cluster.network import forwarding
 
 
 def service(kind: str = "LoadBalancer", **spec: Any) -> dict[str, Any]:
+    """A service with a TCP and a UDP port."""
     ports = [{"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]
     return {"metadata": {"name": "gw", "namespace": "default"}, "spec": {"type": kind, "clusterIP": "10.96.0.7", "ports": ports, **spec}}
 

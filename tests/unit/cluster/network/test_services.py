@@ -11,10 +11,12 @@ API = {Frontend("10.96.0.1", "tcp", 443): Backend(endpoints=(("10.244.0.1", 6443
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
+    """A service of one port."""
     return {"metadata": {"name": name, "namespace": "default"}, "spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 80, "name": "http"}], **spec}}
 
 
 def piece(*addresses: str, ready: bool = True, name: str = "web", port: int = 8080) -> dict[str, Any]:
+    """An EndpointSlice of that service."""
     return {
         "metadata": {"name": f"{name}-x", "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
         "addressType": "IPv4",
