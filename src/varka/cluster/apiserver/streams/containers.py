@@ -48,7 +48,7 @@ def choose(pod: Object, asked: str) -> str:
     raise errors.bad_request(text)
 
 
-def check_running(pod: Object, container: str) -> None:
+def check_running(pod: Object) -> None:
     """ApiError 400 when the pod is over."""
     phase = (pod.get("status") or {}).get("phase", "")
     if phase in ("Succeeded", "Failed"):
@@ -66,10 +66,10 @@ def check_log(pod: Object, container: str, *, previous: bool) -> None:
     state = status.get("state") or {}
     last = (status.get("lastState") or {}).get("terminated")
     if previous:
-        if not last:
+        if last is None:
             raise errors.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         return
-    if state.get("running") or state.get("terminated") or last:
+    if last is not None or any(state.get(name) is not None for name in ("running", "terminated")):
         return
     reason = (state.get("waiting") or {}).get("reason", "")
     if reason == "ErrImagePull":

@@ -34,7 +34,7 @@ async def serve_exec(context: ServerContext, request: web.Request, attributes: A
         raise errors.bad_request("you must specify at least one command for the container")
     runtime = containers.runtime_of(context)
     container = containers.choose(pod, request.query.get("container", ""))
-    containers.check_running(pod, container)
+    containers.check_running(pod)
     wanted = _Wanted(request)
 
     def start() -> Awaitable[ExecSession]:
@@ -47,7 +47,7 @@ async def serve_attach(context: ServerContext, request: web.Request, attributes:
     """Answer `pods/attach`: join a container's own process."""
     runtime = containers.runtime_of(context)
     container = containers.choose(pod, request.query.get("container", ""))
-    containers.check_running(pod, container)
+    containers.check_running(pod)
     wanted = _Wanted(request)
 
     def start() -> Awaitable[ExecSession]:
