@@ -18,18 +18,22 @@ pytestmark = [pytest.mark.conformance, pytest.mark.skipif(not CASES.exists(), re
 
 
 def cases() -> list[Any]:
+    """All cases of the folder, none where it is absent."""
     return yaml.safe_load(CASES.read_text())["cases"] if CASES.exists() else []
 
 
 def snake(name: str) -> str:
+    """`notPaths` as `not_paths`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a source or an operation by the model's names."""
     return {snake(key): tuple(map(str, value)) for key, value in raw.items()}
 
 
 def policy(raw: Mapping[str, Any]) -> AuthorizationPolicy:
+    """The model's policy, straight from the manifest."""
     spec = raw.get("spec") or {}
     rules = tuple(
         Rule(

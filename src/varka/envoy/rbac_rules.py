@@ -102,10 +102,10 @@ def text(value: str, ignore_case: bool = False) -> Any:
 def of_rule(policy: AuthorizationPolicy, rule: Rule, domains: Domains, tcp: bool) -> Any:
     """The rule as an `envoy.config.rbac.v3.Policy`, or None where a rule that needs HTTP has no place on TCP.
 
-    On TCP a DENY rule is kept without its HTTP terms, so that it denies more rather than less; any other rule that
-    needs HTTP could never be known to match, and goes.
+    On TCP a DENY or AUDIT rule is kept without its HTTP terms, so that it denies more rather than less; an ALLOW rule
+    that needs HTTP could never be known to match, and goes.
     """
-    skips = tcp and policy.action is Action.DENY
+    skips = tcp and policy.action is not Action.ALLOW
     try:
         permissions = [_permission(operation, rule.conditions, tcp, skips) for operation in rule.operations or (None,)]
         principals = [_principal(source, rule.conditions, domains, tcp, skips) for source in rule.sources or (None,)]
