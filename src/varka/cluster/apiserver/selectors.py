@@ -38,7 +38,9 @@ def _split(text: str) -> list[str]:
 def _check_key(key: str, text: str) -> None:
     name = key.rpartition("/")[2]
     if not _NAME.match(name) or len(name) > 63:
-        raise errors.bad_request(f'unable to parse requirement: <nil>: Invalid value: "{key}": name part must consist of alphanumeric characters, \'-\', \'_\' or \'.\'')
+        raise errors.bad_request(
+            f"unable to parse requirement: <nil>: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'"
+        )
 
 
 def _set_term(key: str, values: frozenset[str], negated: bool) -> _Term:
@@ -150,7 +152,7 @@ def fields(key: str, text: str, selectable: tuple[str, ...] = ()) -> Match | Non
             raise errors.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         name = found[1]
         if name not in ("metadata.name", "metadata.namespace") and name not in known and name not in selectable:
-            raise errors.bad_request(f'field label not supported: {name}')
+            raise errors.bad_request(f"field label not supported: {name}")
         terms.append((tuple(name.split(".")), found[3], found[2] == "!="))
 
     def matches(obj: Object) -> bool:
