@@ -12,7 +12,6 @@ from varka.client.api import Api, ApiError, Object, PatchType
 from varka.cluster.apiserver import errors
 from varka.cluster.apiserver.kinds import builtin, customresources
 from varka.cluster.apiserver.local import LocalApi
-
 from varka.cluster.apiserver.objects.deletion import CRD_CLEANUP, DeleteOptions, Deletion
 from varka.cluster.apiserver.objects.lists import Lists
 from varka.cluster.apiserver.objects.subresources import Subresources

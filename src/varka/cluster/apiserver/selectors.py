@@ -108,12 +108,36 @@ def from_label_selector(selector: Object) -> Callable[[dict[str, str]], bool]:
 
 _BUILTIN_FIELDS: dict[str, frozenset[str]] = {
     "pods": frozenset(
-        "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase status.podIP status.podIPs "
-        "status.nominatedNodeName".split()
+        [
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ]
     ),
     "events": frozenset(
-        "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion "
-        "involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type regarding.kind regarding.name regarding.namespace regarding.uid".split()
+        [
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+            "regarding.kind",
+            "regarding.name",
+            "regarding.namespace",
+            "regarding.uid",
+        ]
     ),
     "nodes": frozenset(["spec.unschedulable"]),
     "namespaces": frozenset(["status.phase"]),

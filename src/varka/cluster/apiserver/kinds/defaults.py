@@ -242,9 +242,8 @@ def _binding(obj: Object) -> None:
     if obj.get("roleRef"):
         _setdefaults(obj["roleRef"], apiGroup="rbac.authorization.k8s.io")
     for subject in obj.get("subjects") or ():
-        if not subject.get("apiGroup"):
-            if subject.get("kind") in ("User", "Group"):
-                subject["apiGroup"] = "rbac.authorization.k8s.io"
+        if not subject.get("apiGroup") and subject.get("kind") in ("User", "Group"):
+            subject["apiGroup"] = "rbac.authorization.k8s.io"
 
 
 def _webhooks(mutating: bool) -> Callable[[Object], None]:

@@ -27,10 +27,18 @@ from varka.cluster.store.store import RevisionConflict, Store
 
 MAX_ATTEMPTS = 20
 _GENERATED = frozenset(
-    "pods poddisruptionbudgets.policy ingresses.networking.k8s.io networkpolicies.networking.k8s.io "
-    "customresourcedefinitions.apiextensions.k8s.io mutatingwebhookconfigurations.admissionregistration.k8s.io "
-    "validatingwebhookconfigurations.admissionregistration.k8s.io endpointslices.discovery.k8s.io "
-    "persistentvolumeclaims replicationcontrollers".split()
+    [
+        "pods",
+        "poddisruptionbudgets.policy",
+        "ingresses.networking.k8s.io",
+        "networkpolicies.networking.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "endpointslices.discovery.k8s.io",
+        "persistentvolumeclaims",
+        "replicationcontrollers",
+    ]
 )
 _FIXED_META = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "selfLink")
 

@@ -23,7 +23,18 @@ _NEVER = frozenset(
 )
 _NEVER_META = frozenset(
     f"f:{name}"
-    for name in ("name namespace managedFields resourceVersion uid creationTimestamp selfLink generation deletionTimestamp deletionGracePeriodSeconds").split()
+    for name in [
+        "name",
+        "namespace",
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "creationTimestamp",
+        "selfLink",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ]
 )
 
 

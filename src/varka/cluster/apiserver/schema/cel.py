@@ -6,6 +6,7 @@ rule is used. Kubernetes' own functions for URLs, IP addresses, quantities and l
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from functools import lru_cache
@@ -16,7 +17,31 @@ from varka.cluster.apiserver import errors, quantity
 from varka.cluster.apiserver.errors import Cause
 from varka.cluster.apiserver.schema.nodes import Node
 
-_RESERVED = frozenset("true false null in as break const continue else for function if import let loop package namespace return var void while".split())
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
 _SHOWN = {"object": "object", "map": "object", "list": "array"}
 
 
@@ -66,10 +91,8 @@ def _run(rule: dict[str, Any], node: Node, value: Any, old: Any, path: str) -> C
         return None
     message = rule.get("message") or f"failed rule: {expression.strip()}"
     if rule.get("messageExpression"):
-        try:
+        with contextlib.suppress(ValueError):
             message = str(_evaluate(rule["messageExpression"], node, value, old))
-        except ValueError:
-            pass
     reason = rule.get("reason", "FieldValueInvalid")
     if reason == "FieldValueForbidden":
         return errors.forbidden_value(where, message)

@@ -90,9 +90,7 @@ def prune(node: Node, value: Any, path: str, unknown: list[str], *, top: bool = 
         known = node.properties.get(key)
         if known is None and node.type == "map":
             known = node.values
-        if top and key in _META_KEYS:
-            result[key] = item
-        elif node.embedded and known is None and key in _META_KEYS:
+        if (top and key in _META_KEYS) or (node.embedded and known is None and key in _META_KEYS):
             result[key] = item
         elif known is not None:
             result[key] = prune(known, item, where, unknown)
