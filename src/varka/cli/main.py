@@ -11,6 +11,7 @@ import click
 from varka.base.errors import VarkaError
 
 VERBS = {
+    "demo": "Show a whole mesh: Bookinfo under zero-trust policies, proven by requests.",
     "up": "Start a cluster, or continue one.",
     "down": "Stop a cluster and remove all of it.",
     "status": "Show the cluster's processes and what is wrong with it.",
