@@ -7,7 +7,7 @@ columns of priority 1 are for `-o wide`, and it is the client that leaves them o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -21,13 +21,15 @@ LAYOUTS: dict[tuple[str, str], Layout] = {**core.LAYOUTS, **workloads.LAYOUTS, *
 
 
 def render(
-    info: ResourceInfo, objects: Iterable[Object], *, now: datetime, include_object: str = "Metadata", metadata: Mapping[str, Any] | None = None
+    info: ResourceInfo, objects: Iterable[Object], include_object: str = "Metadata", *, now: datetime | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Object:
     """A `meta.k8s.io/v1` Table with a row for each of `objects`.
 
     `include_object` is the query parameter `includeObject` (`None`, `Metadata` or `Object`); `metadata` is the list's
-    (resourceVersion, continue, remainingItemCount). A watch event's table has the one changed object.
+    (resourceVersion, continue, remainingItemCount). A watch event's table has the one changed object. Ages are as of
+    `now`, by default the machine's time.
     """
+    now = now or datetime.now(UTC)
     found = _layout(info)
     rows = []
     for obj in objects:
