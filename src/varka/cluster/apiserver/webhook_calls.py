@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import json
+import re
 import socket
 import ssl
 import urllib.parse
@@ -137,7 +138,10 @@ def failure_text(error: BaseException) -> str:
         if isinstance(cause, services.Unreachable):
             return cause.message
         what = {errno.ECONNREFUSED: "connection refused", errno.EHOSTUNREACH: "no route to host", errno.ENETUNREACH: "network is unreachable"}
-        return f"dial tcp {error.host}:{error.port}: connect: {what.get(cause.errno, str(cause))}"
+        # asyncio names the address that the resolver gave only in the text of its error
+        found = re.search(r"\('([^']+)', (\d+)", str(cause))
+        address = f"{found[1]}:{found[2]}" if found else f"{error.host}:{error.port}"
+        return f"dial tcp {address}: connect: {what.get(cause.errno, str(cause))}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "EOF"
     return str(error)
