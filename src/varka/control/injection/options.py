@@ -1,0 +1,121 @@
+"""What injection depends on besides the pod: mesh configuration, installation values, revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from varka.base.errors import VarkaError
+from varka.client.api import Object
+
+STATUS_PORT, READY_PORT, PROMETHEUS_PORT = 15020, 15021, 15090
+OUTBOUND_PORT, INBOUND_PORT = 15001, 15006
+PROXY_USER = 1337
+
+DEFAULT_PROXY_CONFIG: Mapping[str, Any] = {
+    "configPath": "./etc/istio/proxy",
+    "binaryPath": "/usr/local/bin/envoy",
+    "serviceCluster": "istio-proxy",
+    "drainDuration": "45s",
+    "discoveryAddress": "istiod.istio-system.svc:15012",
+    "proxyAdminPort": 15000,
+    "controlPlaneAuthPolicy": "MUTUAL_TLS",
+    "statNameLength": 189,
+    "statusPort": 15020,
+    "interceptionMode": "REDIRECT",
+    "terminationDrainDuration": "5s",
+}
+"""What a proxy assumes without being told; only what differs is written into the pod."""
+
+_DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2000m", "memory": "1024Mi"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`mesh` is MeshConfig and `values` the installation's values, both as written."""
+
+    mesh: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    revision: str = "default"
+    native_sidecars: bool = False
+    cluster_domain: str = "cluster.local"
+
+    def setting(self, *path: str, default: Any = None) -> Any:
+        """A value of the installation by its path, such as `global`, `proxy`, `image`."""
+        found: Any = self.values
+        for part in path:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return default if found is None else found
+
+    def proxy_setting(self, name: str, default: Any = None) -> Any:
+        return self.setting("global", "proxy", name, default=default)
+
+    @property
+    def trust_domain(self) -> str:
+        return str(self.mesh.get("trustDomain") or "cluster.local")
+
+    @property
+    def namespace(self) -> str:
+        return str(self.setting("global", "istioNamespace", default="istio-system"))
+
+    @property
+    def cluster_id(self) -> str:
+        return str(self.setting("global", "multiCluster", "clusterName", default="") or "Kubernetes")
+
+    @property
+    def mesh_id(self) -> str:
+        return str(self.setting("global", "meshID", default="") or self.trust_domain)
+
+    @property
+    def discovery_address(self) -> str:
+        default = f"istiod{'' if self.revision == 'default' else '-' + self.revision}.{self.namespace}.svc:15012"
+        return str((self.mesh.get("defaultConfig") or {}).get("discoveryAddress") or default)
+
+    @property
+    def default_resources(self) -> Mapping[str, Any]:
+        return self.proxy_setting("resources") or _DEFAULT_RESOURCES  # type: ignore[no-any-return]
+
+    def image(self, kind: str = "proxy") -> str:
+        """Image of the proxy, or of the init container."""
+        name = str(self.setting("global", kind, "image", default="") or self.proxy_setting("image") or "proxyv2")
+        if "/" in name:
+            return name
+        hub, tag = self.setting("global", "hub", default="docker.io/istio"), self.setting("global", "tag", default="1.28.2")
+        image = (self.mesh.get("defaultConfig") or {}).get("image") or {}
+        kind_of_image = image.get("imageType") if isinstance(image, Mapping) else None
+        suffix = f"-{kind_of_image}" if kind_of_image and kind_of_image != "default" else ""
+        return f"{hub}/{name}:{tag}{suffix}"
+
+
+def proxy_config(options: Options, annotations: Mapping[str, str]) -> dict[str, Any]:
+    """ProxyConfig of one pod: the mesh's default under the pod's annotation; VarkaError when that is no YAML object."""
+    merged = dict(options.mesh.get("defaultConfig") or {})
+    text = annotations.get("proxy.istio.io/config")
+    if text:
+        try:
+            given = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise VarkaError(f"the annotation proxy.istio.io/config is no YAML: {error}", "write it as a ProxyConfig") from error
+        if not isinstance(given, dict):
+            raise VarkaError("the annotation proxy.istio.io/config is no object", "write it as a ProxyConfig, such as 'concurrency: 2'")
+        for name, value in given.items():
+            merged[name] = {**merged[name], **value} if isinstance(value, dict) and isinstance(merged.get(name), dict) else value
+    return merged
+
+
+def written_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a ProxyConfig that is not the default."""
+    return {name: value for name, value in config.items() if DEFAULT_PROXY_CONFIG.get(name) != value}
+
+
+def annotations_of(pod: Object) -> dict[str, str]:
+    """The annotations of a pod, never None."""
+    return dict(pod.get("metadata", {}).get("annotations") or {})
+
+
+def labels_of(pod: Object) -> dict[str, str]:
+    """The labels of a pod, never None."""
+    return dict(pod.get("metadata", {}).get("labels") or {})
