@@ -17,7 +17,7 @@ def parse(text: str) -> Decimal:
         raise ValueError(PATTERN_TEXT)
     number, suffix = Decimal(found[1]), found[2]
     if suffix.endswith("i"):
-        return number * 1024 ** ("KMGTPE".index(suffix[0]) + 1)
+        return number * Decimal(1024) ** ("KMGTPE".index(suffix[0].upper()) + 1)
     if suffix[:1] in ("e", "E") and len(suffix) > 1:
         return number * Decimal(f"1{suffix}")
     return number * Decimal(_SCALE[suffix])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket as Socket
 
 from aiohttp import web
 
@@ -31,13 +31,14 @@ class ServerSettings:
     """What a server needs to know.
 
     `store` is the database's file. `socket` is a UNIX socket's path, `tcp` an address and port, `listeners` are sockets that
-    listen already; each is optional, and with `tls` all of them speak HTTPS. `needs_account` says that pods must have a service account, which controllers make.
+    listen already; each is optional, and with `tls` all of them speak HTTPS. `needs_account` says that pods must have a service
+    account, which controllers make.
     """
 
     store: Path
     socket: Path | None = None
     tcp: tuple[str, int] | None = None
-    listeners: tuple[socket.socket, ...] = ()
+    listeners: tuple[Socket, ...] = ()
     tls: ssl.SSLContext | None = None
     needs_account: bool = True
 
@@ -59,7 +60,7 @@ class Listener:
             await self._runner.setup()
         return self._runner
 
-    async def inherit(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def inherit(self, listening: Socket, tls: ssl.SSLContext | None) -> None:
         """Answer on a socket that already listens."""
         await web.SockSite(await self._started(), listening, ssl_context=tls, backlog=1024).start()
 
@@ -127,7 +128,7 @@ class ApiServer:
         settings = self._settings
         try:
             for listener in settings.listeners:
-                await web.SockSite(runner, listener, ssl_context=settings.tls, backlog=1024).start()
+                await self.listener.inherit(listener, settings.tls)
             if settings.socket is not None:
                 await self.listener.open_unix(settings.socket, settings.tls)
             if settings.tcp is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -82,7 +83,7 @@ class Store:
         """The object, or None."""
         return self._shelf(resource).entries.get((namespace, name))
 
-    def list(self, resource: str, namespace: str = "") -> list[Entry]:
+    def list(self, resource: str, namespace: str = "") -> Sequence[Entry]:
         """All objects of a resource, of one namespace when given, in the order of namespace and name."""
         shelf = self._shelf(resource)
         if namespace:
@@ -93,7 +94,7 @@ class Store:
         """The resource's recent changes."""
         return self._shelf(resource).log
 
-    def resources(self) -> list[str]:
+    def resources(self) -> Sequence[str]:
         """Resources of which there are objects."""
         return sorted(name for name, shelf in self._shelves.items() if shelf.entries)
 
@@ -148,8 +149,12 @@ class Store:
             settled.set_result(None)
             failures.append(failure)
 
+        def report(failure: Exception | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(finish, failure)
+
         failures: list[Exception | None] = []
-        self._database.submit(Write(key, change.revision, body, lambda failure: loop.call_soon_threadsafe(finish, failure)))
+        self._database.submit(Write(key, change.revision, body, report))
         await asyncio.shield(settled)
         if failures[0] is not None:
             raise StoreFailed(f"cannot write to the store: {failures[0]}") from failures[0]

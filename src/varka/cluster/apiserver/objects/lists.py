@@ -136,7 +136,7 @@ class Lists:
         else:
             self._check_version(options, revision)
         selection = Selection(info, namespace, options)
-        entries = store.list(info.key, selection.namespace)
+        entries = list(store.list(info.key, selection.namespace))
         if after is not None:
             entries = [entry for entry in entries if _place(entry) > after]
         if not selection.everything:

@@ -308,7 +308,7 @@ class Writes:
         if missing:
             return causes + missing
         causes += rule.check(obj)
-        if old is not None and not causes:
+        if old is not None:
             causes += rule.compare(obj, old)
         return causes
 

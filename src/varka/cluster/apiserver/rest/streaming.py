@@ -21,6 +21,9 @@ _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 _WRITE_LIMIT = 60.0
 """Seconds that a watcher may take to read what is sent before it is cut off."""
 
+_FIRST_EVENT = 0.005
+"""Seconds in which a refusal can still be answered with its own status code; after them the stream has begun."""
+
 
 def warning(text: str) -> str:
     """A Warning header's value."""
@@ -119,22 +122,19 @@ async def watch(core: Core, request: web.Request, attributes: Attributes, info: 
     writer = _EventWriter(info, wanted, query.get("includeObject", ""))
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
     iterator = events.__aiter__()
-    pending: asyncio.Task[Event] | None = asyncio.ensure_future(iterator.__anext__())
+    pending: asyncio.Future[Event] = asyncio.ensure_future(iterator.__anext__())
     try:
-        await asyncio.wait([pending], timeout=0.005)
+        await asyncio.wait([pending], timeout=_FIRST_EVENT)
         if pending.done() and isinstance(error := pending.exception(), ApiError) and error.code != 410:
             raise error
         await response.prepare(request)
-        while pending is not None:
-            try:
-                event = await pending
-            except StopAsyncIteration:
-                pending = None
-                break
+        while True:
+            event = await pending
             pending = asyncio.ensure_future(iterator.__anext__())
             await asyncio.wait_for(response.write(writer.line(event)), _WRITE_LIMIT)
+    except StopAsyncIteration:
+        pass
     except ApiError as error:
-        pending = None
         if not response.prepared:
             raise
         await response.write(msgspec.json.encode({"type": "ERROR", "object": error.status}) + b"\n")
@@ -142,6 +142,5 @@ async def watch(core: Core, request: web.Request, attributes: Attributes, info: 
         if request.transport is not None:
             request.transport.abort()
     finally:
-        if pending is not None:
-            pending.cancel()
+        pending.cancel()
     return response
