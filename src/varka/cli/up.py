@@ -99,7 +99,7 @@ def wait_ready(folder: state.StateFolder, process: subprocess.Popen[bytes] | Non
     steps = {
         "namespaces": folder.init_file,
         "certificates": folder.kubeconfig,
-        "API server": folder.run / "serving.json",
+        "API server": folder.serving_file,
         "node Ready": folder.ready_file,
     }
     deadline = time.monotonic() + _PATIENCE

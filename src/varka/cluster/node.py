@@ -24,13 +24,11 @@ from varka.base.clock import SystemClock
 from varka.client.api import Api, Object
 from varka.client.informers import Informers, Key
 from varka.cluster import settings, state
-from varka.cluster.apiserver import certificates, plugins
-from varka.cluster.apiserver.core import Core
+from varka.cluster.apiserver import certificates, plugins, server
 from varka.cluster.controllers import loops
 from varka.cluster.controllers.loadbalancers import Allocation, Balancer
 from varka.cluster.controllers.settings import ControllerSettings
 from varka.cluster.network import plane
-from varka.cluster.store.store import Store
 
 log = logging.getLogger("varka.node")
 
@@ -60,37 +58,46 @@ class Node:
     async def run(self) -> None:
         """Everything, until cancelled."""
         begin = time.monotonic()
-        self._folder.ready_file.unlink(missing_ok=True)
+        for file in (self._folder.ready_file, self._folder.serving_file):
+            file.unlink(missing_ok=True)
         config, folder = self._config, self._folder
         pki = certificates.ensure(folder.pki, self._clock.now(), (config.node_ip, config.api_service_ip))
         certificates.write_kubeconfig(folder.kubeconfig, certificates.kubeconfig(pki, f"https://127.0.0.1:{config.api_port}", config.context))
         self._network.prepare()
-        store = Store(folder.store)
-        await store.start()
+        parts = plugins.Plugins(pki, self._clock)
+        told = server.ServerSettings(
+            store=folder.store,
+            listeners=(self._sockets["api-tcp"], self._sockets["api-unix"]),
+            tls=certificates.server_context(pki),
+        )
+        api_server = server.ApiServer(told, parts.extensions, clock=self._clock)
+        await api_server.start()
         try:
-            parts = plugins.Plugins(pki, self._clock)
-            core = Core(store, parts.extensions, self._clock)
-            core.start()
-            try:
-                await self._serve(core, parts, pki, begin)
-            finally:
-                await core.stop()
+            await self._serve(api_server, parts, pki, begin)
         finally:
-            await store.close()
+            await api_server.stop()
 
-    async def _serve(self, core: Core, parts: plugins.Plugins, pki: certificates.Pki, begin: float) -> None:
-        await parts.start(core)
-        informers = Informers(core.api, self._clock)
+    async def _serve(self, api_server: server.ApiServer, parts: plugins.Plugins, pki: certificates.Pki, begin: float) -> None:
+        api = api_server.api
+        await parts.start(api_server.core)
+        informers = Informers(api, self._clock)
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(parts.run(), name="apiserver")
+            await parts.synced()
+            await api_server.listen()
+            self._tell(self._folder.serving_file, begin)
             group.create_task(self._network.run(informers), name="network")
             group.create_task(informers.run(), name="informers")
-            group.create_task(self._controllers(core.api, pki, ready), name="controllers")
-            state.write_json(self._folder.run / "serving.json", {"seconds": round(time.monotonic() - begin, 3)})
+            group.create_task(self._controllers(api, pki, ready), name="controllers")
             await ready.wait()
-            state.write_json(self._folder.ready_file, {"seconds": round(time.monotonic() - begin, 3)})
+            api_server.ready = True
+            self._tell(self._folder.ready_file, begin)
             log.info("the node is ready after %.2f s", time.monotonic() - begin)
+
+    def _tell(self, file: Path, begin: float) -> None:
+        """Let `varka up` know of a step."""
+        state.write_json(file, {"seconds": round(time.monotonic() - begin, 3)})
 
     async def _controllers(self, api: Api, pki: certificates.Pki, ready: asyncio.Event) -> None:
         config = self._config

@@ -78,6 +78,11 @@ class StateFolder:
         return self.run / "ready.json"
 
     @property
+    def serving_file(self) -> Path:
+        """Written by the node once its API server answers, removed when it starts."""
+        return self.run / "serving.json"
+
+    @property
     def api_socket(self) -> Path:
         return self.run / "apiserver.sock"
 
