@@ -214,7 +214,8 @@ def _claim(obj: Object) -> None:
 def _namespace(obj: Object) -> None:
     meta = obj["metadata"]
     meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = meta.get("name", "")
-    _setdefaults(obj.setdefault("spec", {}), finalizers=["kubernetes"])
+    if "deletionTimestamp" not in meta:
+        _setdefaults(obj.setdefault("spec", {}), finalizers=["kubernetes"])
     obj.setdefault("status", {}).setdefault("phase", "Active")
 
 
