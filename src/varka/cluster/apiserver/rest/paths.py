@@ -17,6 +17,14 @@ class Target:
     subresource: str = ""
     rest: str = ""
 
+    @property
+    def object_name(self) -> str:
+        """The stored object's name: that of a proxy path may stand between scheme and port (`https:web:8443`)."""
+        if self.subresource != "proxy" or ":" not in self.name:
+            return self.name
+        parts = self.name.split(":")
+        return parts[1] if len(parts) == 3 else parts[0]
+
 
 _NAMESPACE_PARTS = ("status", "finalize")
 

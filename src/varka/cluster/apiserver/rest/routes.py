@@ -145,7 +145,7 @@ class Routes:
             raise ApiError(422, "Invalid", text)
         stream = self._core.extensions.streams.get((target.group, target.resource, target.subresource))
         if stream is not None:
-            entry = self._core.writes.entry(info, target.namespace, target.name)
+            entry = self._core.writes.entry(info, target.namespace, target.object_name)
             return await stream(self._core, request, attributes, entry.object)
         if target.subresource in (*_CONNECT, "log"):
             raise errors.path_not_found()
@@ -188,7 +188,8 @@ class Routes:
     async def _read(self, request: web.Request, attributes: Attributes, info: ResourceInfo, wanted: Wanted) -> web.StreamResponse:
         reader = self._core.extensions.readers.get((info.group, info.resource))
         if reader is not None:
-            return _encoded(await reader(self._core, attributes), wanted)
+            answer = await reader(self._core, attributes)
+            return _encoded(streaming.read(info, answer, wanted, attributes.query.get("includeObject", "")), wanted)
         if attributes.verb == "get":
             if "get" not in info.verbs:
                 raise errors.method_not_allowed()

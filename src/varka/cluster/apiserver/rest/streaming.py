@@ -21,9 +21,6 @@ _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 _WRITE_LIMIT = 60.0
 """Seconds that a watcher may take to read what is sent before it is cut off."""
 
-_FIRST_EVENT = 0.005
-"""Seconds in which a refusal can still be answered with its own status code; after them the stream has begun."""
-
 
 def warning(text: str) -> str:
     """A Warning header's value."""
@@ -39,6 +36,14 @@ def one(info: ResourceInfo, obj: Object, wanted: Wanted, include: str) -> Object
     if wanted.form == "Table":
         return _table(info, [obj], include, obj["metadata"].get("resourceVersion", ""))
     return _partial(obj) if wanted.form == "PartialObjectMetadata" else obj
+
+
+def read(info: ResourceInfo, answer: Object, wanted: Wanted, include: str) -> Object:
+    """What a reader gave, one object or a list, in the wanted form."""
+    items = answer.get("items")
+    if items is None:
+        return one(info, answer, wanted, include)
+    return _table(info, items, include, "") if wanted.form == "Table" else answer
 
 
 def _table(info: ResourceInfo, objects: list[Object], include: str, version: str, page: Page | None = None) -> Object:
@@ -121,26 +126,13 @@ async def watch(core: Core, request: web.Request, attributes: Attributes, info: 
     events = core.lists.watch(info, attributes.namespace, options)
     writer = _EventWriter(info, wanted, query.get("includeObject", ""))
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
-    iterator = events.__aiter__()
-    pending: asyncio.Future[Event] = asyncio.ensure_future(iterator.__anext__())
+    await response.prepare(request)
     try:
-        await asyncio.wait([pending], timeout=_FIRST_EVENT)
-        if pending.done() and isinstance(error := pending.exception(), ApiError) and error.code != 410:
-            raise error
-        await response.prepare(request)
-        while True:
-            event = await pending
-            pending = asyncio.ensure_future(iterator.__anext__())
-            await asyncio.wait_for(response.write(writer.line(event)), _WRITE_LIMIT)
-    except StopAsyncIteration:
-        pass
+        async for batch in events:
+            await asyncio.wait_for(response.write(b"".join(map(writer.line, batch))), _WRITE_LIMIT)
     except ApiError as error:
-        if not response.prepared:
-            raise
         await response.write(msgspec.json.encode({"type": "ERROR", "object": error.status}) + b"\n")
     except (ConnectionError, TimeoutError):
         if request.transport is not None:
             request.transport.abort()
-    finally:
-        pending.cancel()
     return response
