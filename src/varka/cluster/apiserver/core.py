@@ -89,16 +89,20 @@ class Core:
 
     async def delete_collection(self, info: ResourceInfo, attributes: Attributes, matches: list[str], options: DeleteOptions) -> list[Object]:
         """Delete the named objects (`namespace/name`); what is already gone is passed over."""
-        gone: list[Object] = []
-        for place in matches:
+        async def delete(place: str) -> Object | None:
             namespace, _, name = place.partition("/")
-            one = dataclasses.replace(attributes, namespace=namespace, name=name)
             try:
-                gone.append((await self.deletion.delete(one, options))[0])
+                return (await self.deletion.delete(dataclasses.replace(attributes, namespace=namespace, name=name), options))[0]
             except ApiError as error:
-                if error.code != 404:
-                    raise
-        return gone
+                if error.code == 404:
+                    return None
+                raise
+
+        answers = await asyncio.gather(*(delete(place) for place in matches), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, dict)]
 
     def _written(self, info: ResourceInfo, obj: Object) -> None:
         if info.key == customresources.CRDS:

@@ -112,9 +112,10 @@ class LocalApi:
     ) -> AsyncIterator[WatchEvent]:
         info = self._info(gvr)
         options = ListOptions(label_selector=label_selector, field_selector=field_selector, resource_version=resource_version, bookmarks=True)
-        async for event in self._core.lists.watch(info, namespace or "", options):
-            if event.entry is None:
-                meta = {"resourceVersion": str(event.revision)}
-                yield WatchEvent("BOOKMARK", {"kind": info.kind, "apiVersion": info.api_version, "metadata": meta})
-            else:
-                yield WatchEvent(event.type, intake.to_version(event.entry.object, info))
+        async for batch in self._core.lists.watch(info, namespace or "", options):
+            for event in batch:
+                if event.entry is None:
+                    meta = {"resourceVersion": str(event.revision)}
+                    yield WatchEvent("BOOKMARK", {"kind": info.kind, "apiVersion": info.api_version, "metadata": meta})
+                else:
+                    yield WatchEvent(event.type, intake.to_version(event.entry.object, info))

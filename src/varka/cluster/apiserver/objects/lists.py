@@ -156,21 +156,24 @@ class Lists:
         if options.version_match == _EXACT and wanted != current:
             raise errors.expired(f"The provided resourceVersion for the list is too old: {wanted} (current: {current})")
 
-    async def watch(self, info: ResourceInfo, namespace: str, options: ListOptions) -> AsyncIterator[Event]:
-        """Events until the time is over; ApiError 410, before or in between, when the log no longer has what comes next."""
-        store, log = self._store, self._store.log(info.key)
+    def watch(self, info: ResourceInfo, namespace: str, options: ListOptions) -> AsyncIterator[list[Event]]:
+        """Batches of events until the time is over. Wrong options raise at once; ApiError 410 comes while iterating, at the
+        beginning or later, when the log no longer has what comes next.
+        """
         selection = Selection(info, namespace, options)
         at = parse_version(options.resource_version) if options.resource_version else 0
-        if at > store.revision:
-            raise too_large_version(at, store.revision)
-        initial = options.initial_events if options.initial_events is not None else at == 0
-        if initial:
+        if at > self._store.revision:
+            raise too_large_version(at, self._store.revision)
+        return self._events(info, selection, options, at)
+
+    async def _events(self, info: ResourceInfo, selection: Selection, options: ListOptions, at: int) -> AsyncIterator[list[Event]]:
+        store, log = self._store, self._store.log(info.key)
+        if options.initial_events if options.initial_events is not None else at == 0:
             at = store.revision
-            for entry in store.list(info.key, selection.namespace):
-                if selection.matches(entry):
-                    yield Event("ADDED", entry.revision, entry)
+            first = [Event("ADDED", entry.revision, entry) for entry in store.list(info.key, selection.namespace) if selection.matches(entry)]
             if options.initial_events:
-                yield Event("BOOKMARK", at, None, initial_end=True)
+                first.append(Event("BOOKMARK", at, None, initial_end=True))
+            yield first
         elif at == 0:
             at = store.revision
         deadline = time.monotonic() + options.timeout if options.timeout else None
@@ -179,21 +182,19 @@ class Lists:
                 changes = log.since(at)
             except Expired:
                 raise errors.expired(f"too old resource version: {at} ({log.start})") from None
-            for change in changes:
-                at = change.revision
-                event = _visible(selection, change)
-                if event is not None:
-                    yield event
-            at = max(at, store.revision) if log.last <= at else at
+            # Everything up to the store's revision has been seen: no await lies between the two lines.
+            at = store.revision
+            events = [event for change in changes if (event := _visible(selection, change)) is not None]
+            if events:
+                yield events
+                continue
             left = BOOKMARK_SECONDS if deadline is None else min(BOOKMARK_SECONDS, deadline - time.monotonic())
             if left <= 0:
                 return
-            if not await log.wait(at, left):
-                if deadline is not None and time.monotonic() >= deadline:
-                    return
-                if options.bookmarks:
-                    at = max(at, store.revision) if log.last <= at else at
-                    yield Event("BOOKMARK", at, None)
+            if not await log.wait(at, left) and options.bookmarks:
+                if log.last <= at:
+                    at = store.revision
+                yield [Event("BOOKMARK", at, None)]
 
 
 def _visible(selection: Selection, change: Change) -> Event | None:

@@ -154,6 +154,10 @@ class Writes:
         obj = intake.decode(info, obj, unknown)
         warnings = intake.unknown_fields(info, unknown, options.validation)
         expected = obj["metadata"].get("resourceVersion", "")
+        if info.crd is not None and not expected:
+            self.entry(info, attributes.namespace, attributes.name)
+            cause = errors.Cause("metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update")
+            raise errors.unprocessable(info, attributes.name, [cause])
         return await self._modify(attributes, info, lambda old: obj, options, warnings, expected=expected)
 
     async def patch(self, attributes: Attributes, kind: PatchType, patch: Any, options: Options) -> Written:
