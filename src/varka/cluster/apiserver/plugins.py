@@ -30,6 +30,9 @@ from varka.cluster.apiserver.request import Extensions, ServerContext
 
 log = logging.getLogger(__name__)
 
+FILL_TIMEOUT = 30.0
+"""Seconds for the first lists of roles, bindings and webhook configurations."""
+
 
 class Plugins:
     """The parts, and their one life cycle."""
@@ -56,7 +59,7 @@ class Plugins:
         )
 
     async def start(self, context: ServerContext) -> None:
-        """Connect to the server and write the bootstrap roles; the server must already answer in-process calls."""
+        """Connect to the server, write the bootstrap roles, and read what decisions rest on; the server must already answer in-process calls."""
         self._context = context
         await bootstrap_roles.ensure(context.api)
         informers = Informers(context.api, self._clock)
@@ -64,6 +67,11 @@ class Plugins:
         self.admission.follow(informers)
         informers.of(authorization.CLUSTER_ROLES).add_handler(self._role_changed)
         self._informers = informers
+        async with asyncio.TaskGroup() as group:
+            # a request that comes before `run` has begun must not be refused for want of a list
+            filling = group.create_task(informers.run(), name="apiserver informers")
+            await informers.synced(FILL_TIMEOUT)
+            filling.cancel()
 
     async def run(self) -> None:
         """Follow roles, bindings and webhook configurations until cancelled."""
@@ -76,8 +84,8 @@ class Plugins:
         finally:
             await self.admission.close()
 
-    async def synced(self, timeout: float = 30.0) -> None:
-        """Wait until decisions rest on everything that is stored."""
+    async def synced(self, timeout: float = FILL_TIMEOUT) -> None:
+        """Wait until decisions rest on everything that is stored; so it is once `start` is done."""
         if self._informers is not None:
             await self._informers.synced(timeout)
 

@@ -26,6 +26,8 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 MIN_LIFETIME = 600
 DEFAULT_LIFETIME = 3600
 MAX_LIFETIME = 1 << 32
+REMEMBERED = 4096
+"""Tokens whose signature is not checked again; time and objects always are."""
 
 SERVICE_ACCOUNTS = Gvr("", "v1", "serviceaccounts")
 _BOUND = {"Pod": Gvr("", "v1", "pods"), "Secret": Gvr("", "v1", "secrets"), "Node": Gvr("", "v1", "nodes")}
@@ -53,6 +55,7 @@ class TokenSigner:
         self._key = key
         self._clock = clock
         self.issuer = issuer
+        self._checked: dict[str, dict[str, Any]] = {}
         der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         self.key_id = _base64url(hashlib.sha256(der).digest())
 
@@ -82,16 +85,25 @@ class TokenSigner:
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token with our signature and within its time; InvalidToken otherwise."""
-        options: Any = {"require": ["exp", "iat", "sub", "aud"], "verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
-        try:
-            claims: dict[str, Any] = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], issuer=self.issuer, options=options)
-        except jwt.PyJWTError as error:
-            raise InvalidToken(f"invalid bearer token: {error}") from error
+        claims = self._checked.get(token)
+        if claims is None:
+            claims = self._check_signature(token)
+            if len(self._checked) >= REMEMBERED:
+                self._checked.clear()
+            self._checked[token] = claims
         now = self._clock.now().timestamp()
         if now >= claims["exp"]:
             raise InvalidToken("service account token has expired")
         if now + 60 < claims.get("nbf", 0):
             raise InvalidToken("service account token is not valid yet")
+        return claims
+
+    def _check_signature(self, token: str) -> dict[str, Any]:
+        options: Any = {"require": ["exp", "iat", "sub", "aud"], "verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        try:
+            claims: dict[str, Any] = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], issuer=self.issuer, options=options)
+        except jwt.PyJWTError as error:
+            raise InvalidToken(f"invalid bearer token: {error}") from error
         return claims
 
     async def verify(self, api: Api, token: str, audiences: Sequence[str] = ()) -> Verified:
