@@ -56,15 +56,15 @@ async def test_aggregated_roles(cluster: Cluster) -> None:
     """A role with the label becomes a part of `view`."""
     made = (
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n"
-        "metadata: {name: istio-reader, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}\n"
-        "rules: [{apiGroups: [networking.istio.io], resources: [gateways], verbs: [get]}]\n"
+        "metadata: {name: more-for-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}\n"
+        "rules: [{apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [get]}]\n"
     )
     assert (await cluster.run("apply", "-f", "-", stdin=made.encode()))[0] == 0
     assert (await cluster.run("create", "clusterrolebinding", "jane", "--clusterrole=view", "--user=jane"))[0] == 0
     code, out, _ = await cluster.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1/clusterroles/view")
     assert code == 0
-    assert {"apiGroups": ["networking.istio.io"], "resources": ["gateways"], "verbs": ["get"]} in json.loads(out)["rules"]
-    assert (await cluster.run("auth", "can-i", "get", "gateways.networking.istio.io", "--as=jane"))[:2] == (0, "yes\n")
+    assert {"apiGroups": ["scheduling.k8s.io"], "resources": ["priorityclasses"], "verbs": ["get"]} in json.loads(out)["rules"]
+    assert (await cluster.run("auth", "can-i", "get", "priorityclasses.scheduling.k8s.io", "--as=jane"))[:2] == (0, "yes\n")
 
 
 @pytest.mark.parametrize(
