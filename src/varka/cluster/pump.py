@@ -8,20 +8,34 @@ from typing import cast
 
 
 class _Side(asyncio.Protocol):
-    """One of the two; writes what the other receives, and makes it wait when its own buffer is full."""
+    """One of the two; writes what the other receives, and makes it wait when its own buffer is full.
 
-    def __init__(self, finished: asyncio.Event) -> None:
+    What arrives before the two sides know each other is kept: pausing a transport from `connection_made` is not reliable.
+    """
+
+    def __init__(self) -> None:
         self.other: _Side | None = None
         self.transport: asyncio.Transport | None = None
         self.ended = False
-        self._finished = finished
+        self.lost = asyncio.Event()
+        self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.pause_reading()
+
+    def meet(self, other: _Side) -> None:
+        """Begin to write to `other`, with what has come so far."""
+        self.other = other
+        for data in self._early:
+            self.data_received(data)
+        self._early.clear()
+        if self.ended:
+            self._pass_end_on()
 
     def data_received(self, data: bytes) -> None:
-        if self.other and self.other.transport:
+        if self.other is None:
+            self._early.append(data)
+        elif self.other.transport and not self.other.transport.is_closing():
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
@@ -34,18 +48,23 @@ class _Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.ended = True
-        other = self.other
-        if other and other.transport and not other.transport.is_closing():
-            if other.transport.can_write_eof():
-                other.transport.write_eof()
-            if other.ended:
-                self._close_both()
+        self._pass_end_on()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
-        self._close_both()
-        self._finished.set()
+        self.lost.set()
+        if self.other:
+            self._close_both()
+
+    def _pass_end_on(self) -> None:
+        other = self.other
+        if other is None:
+            return
+        if other.transport and not other.transport.is_closing() and other.transport.can_write_eof():
+            other.transport.write_eof()
+        if other.ended or self.lost.is_set():
+            self._close_both()
 
     def _close_both(self) -> None:
         for side in (self, self.other):
@@ -56,8 +75,7 @@ class _Side(asyncio.Protocol):
 async def join(one: socket.socket, two: socket.socket) -> None:
     """Carry bytes between `one` and `two` and close both at the end."""
     loop = asyncio.get_running_loop()
-    over = (asyncio.Event(), asyncio.Event())
-    sides = (_Side(over[0]), _Side(over[1]))
+    sides = (_Side(), _Side())
     made: list[asyncio.Transport] = []
     try:
         for side, handle in zip(sides, (one, two), strict=True):
@@ -66,20 +84,16 @@ async def join(one: socket.socket, two: socket.socket) -> None:
                 handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             transport, _ = await loop.create_connection(lambda side=side: side, sock=handle)  # type: ignore[misc]
             made.append(transport)
-        sides[0].other, sides[1].other = sides[1], sides[0]
-        for transport in made:
-            if not transport.is_closing():
-                transport.resume_reading()
-        await over[0].wait()
-        await over[1].wait()
+        sides[0].meet(sides[1])
+        sides[1].meet(sides[0])
+        for side in sides:
+            await side.lost.wait()
     finally:
         for transport in made:
             if not transport.is_closing():
                 transport.abort()
-        if len(made) < 2:
-            two.close()
-        if not made:
-            one.close()
+        for handle in (one, two)[len(made) :]:
+            handle.close()
 
 
 def reset(handle: socket.socket) -> None:
