@@ -41,12 +41,12 @@ async def _endpoints(context: Context, name: str, namespace: str, address: str, 
 async def _put(context: Context, gvr: Gvr, obj: Object) -> None:
     meta = obj["metadata"]
     try:
+        held = await context.api.get(gvr, meta["name"], meta["namespace"])
+    except ApiError as error:
+        if error.code != 404:
+            raise
         await context.create(gvr, obj)
         return
-    except ApiError as error:
-        if error.code != 409:
-            raise
-    held = await context.api.get(gvr, meta["name"], meta["namespace"])
     body = {name: value for name, value in obj.items() if name != "metadata"}
     if gvr != SERVICES and any(held.get(name) != value for name, value in body.items()):
         await context.update(gvr, {**held, **body})
