@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.system.clusters import Cluster, eventually
+
 from varka.cluster import state
 
 Make = Callable[[str], Cluster]
