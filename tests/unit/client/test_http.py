@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from tests.unit.client.pki import authority, leaf
+
 from varka.client.api import ApiError, Gvr, PatchType
 from varka.client.connection import Connection
 from varka.client.http import HttpApi, Unreachable, object_path
 from varka.client.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
-
-from tests.unit.client.pki import authority, leaf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

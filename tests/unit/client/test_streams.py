@@ -4,13 +4,13 @@ import json
 
 import pytest
 from aiohttp import WSMsgType, web
+from tests.unit.client.test_http import served
+
 from varka.base import spdy
 from varka.client import streams
 from varka.client.api import ApiError
 from varka.client.connection import Connection
 from varka.client.http import HttpApi
-
-from tests.unit.client.test_http import served
 
 
 async def test_exec_gives_output_and_exit_code():
