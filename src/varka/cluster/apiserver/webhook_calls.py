@@ -6,7 +6,6 @@ import asyncio
 import base64
 import errno
 import json
-import re
 import socket
 import ssl
 import urllib.parse
@@ -34,12 +33,15 @@ class _ServiceResolver(AbstractResolver):
     def __init__(self, api: Callable[[], Api]) -> None:
         self._api = api
         self._system = aiohttp.ThreadedResolver()
+        self.chosen: dict[str, str] = {}
+        """For each Service's name the endpoint that was tried last, for messages."""
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         parts = host.split(".")
         if len(parts) != 3 or parts[2] != "svc":
             return await self._system.resolve(host, port, family)
         address, number = await services.endpoint_of(self._api(), parts[1], parts[0], port)
+        self.chosen[host] = f"{address}:{number}"
         kind = socket.AF_INET6 if ":" in address else socket.AF_INET
         return [ResolveResult(hostname=host, host=address, port=number, family=kind, proto=0, flags=socket.AI_NUMERICHOST)]
 
@@ -52,6 +54,7 @@ class WebhookClient:
 
     def __init__(self, api: Callable[[], Api]) -> None:
         self._api = api
+        self._resolver: _ServiceResolver | None = None
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -74,7 +77,7 @@ class WebhookClient:
             async with asyncio.timeout(webhook.timeout):
                 status, answer = await self._exchange(url, context, body)
         except (aiohttp.ClientError, services.Unreachable, OSError, TimeoutError) as error:
-            raise CallFailed(f'failed to call webhook: Post "{url}": {failure_text(error)}') from error
+            raise CallFailed(f'failed to call webhook: Post "{url}": {failure_text(error, self._tried(url))}') from error
         if status < 200 or status > 206:
             raise CallFailed(f"failed to call webhook: {_refusal(status, answer)}")
         try:
@@ -84,6 +87,9 @@ class WebhookClient:
         if not isinstance(parsed, dict):
             raise CallFailed("couldn't get version/kind; the answer is no JSON object")
         return parsed
+
+    def _tried(self, url: str) -> str:
+        return self._resolver.chosen.get(urllib.parse.urlsplit(url).hostname or "", "") if self._resolver is not None else ""
 
     async def _exchange(self, url: str, context: ssl.SSLContext, body: bytes) -> tuple[int, bytes]:
         session = self._open()
@@ -100,7 +106,8 @@ class WebhookClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(resolver=_ServiceResolver(self._api), use_dns_cache=False, keepalive_timeout=KEEP_ALIVE, limit=64)
+            self._resolver = _ServiceResolver(self._api)
+            connector = aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, keepalive_timeout=KEEP_ALIVE, limit=64)
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         return self._session
 
@@ -123,8 +130,8 @@ def url_of(config: Object) -> str:
     return f"https://{service['name']}.{service['namespace']}.svc:{service.get('port') or 443}{path if path.startswith('/') else '/' + path}"
 
 
-def failure_text(error: BaseException) -> str:
-    """Why a call failed, in the words of Go's client."""
+def failure_text(error: BaseException, tried: str = "") -> str:
+    """Why a call failed, in the words of Go's client; `tried` is the address that was connected to, if it is known."""
     if isinstance(error, services.Unreachable):
         return error.message
     if isinstance(error, TimeoutError):
@@ -138,9 +145,7 @@ def failure_text(error: BaseException) -> str:
         if isinstance(cause, services.Unreachable):
             return cause.message
         what = {errno.ECONNREFUSED: "connection refused", errno.EHOSTUNREACH: "no route to host", errno.ENETUNREACH: "network is unreachable"}
-        # asyncio names the address that the resolver gave only in the text of its error
-        found = re.search(r"\('([^']+)', (\d+)", str(cause))
-        address = f"{found[1]}:{found[2]}" if found else f"{error.host}:{error.port}"
+        address = tried or f"{error.host}:{error.port}"
         return f"dial tcp {address}: connect: {what.get(cause.errno, str(cause))}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "EOF"
