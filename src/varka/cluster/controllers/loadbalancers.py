@@ -17,6 +17,7 @@ from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
 
 COMPONENT = "service-controller"
+PORT_ERROR = "varka.dev/PortUnavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,20 @@ class Balancer:
 
     allocate: Callable[[Object], Awaitable[Allocation]]
     release: Callable[[Key], Awaitable[None]]
+
+
+def ingress(service: Object, allocation: Allocation) -> Object:
+    """An entry of `status.loadBalancer.ingress`; ports are named only when one of them is not as the service asks for."""
+    entry: Object = {"ip": allocation.ip, "ipMode": "VIP"}
+    outside = dict(allocation.ports)
+    ports: list[Object] = []
+    for port in service["spec"].get("ports", []):
+        protocol = port.get("protocol", "TCP")
+        served = outside.get(port["port"], port["port"]) == port["port"] and protocol == "TCP"
+        ports.append({"port": port["port"], "protocol": protocol, **({} if served else {"error": PORT_ERROR})})
+    if any("error" in port for port in ports):
+        entry["ports"] = ports
+    return entry
 
 
 class LoadBalancers:
@@ -66,8 +81,11 @@ class LoadBalancers:
             return
         self._held.add(key)
         allocation = await self._balancer.allocate(service)
-        ingress: Object = {"ip": allocation.ip, "ipMode": "VIP"}
-        status = {**(service.get("status") or {}), "loadBalancer": {"ingress": [ingress]}}
+        status = {**(service.get("status") or {}), "loadBalancer": {"ingress": [ingress(service, allocation)]}}
         if service.get("status") != status:
             await self._context.update_status(SERVICES, service, status)
             self._recorder.record(COMPONENT, service, events.NORMAL, "EnsuredLoadBalancer", "Ensured load balancer")
+            for port, outside in allocation.ports:
+                if port != outside:
+                    text = f"Port {port} cannot be had on this machine; it is served at {allocation.ip}:{outside}"
+                    self._recorder.record(COMPONENT, service, events.WARNING, "PortMoved", text)

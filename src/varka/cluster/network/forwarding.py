@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 REPEAT = 5.0
 _RETRY = 0.2
 _PATIENCE = 10.0
-ERROR_REASON = "varka.dev/PortUnavailable"
 
 
 def wishes(service: Mapping[str, Any], node_ip: str) -> list[forwards.Wish]:
@@ -38,18 +37,6 @@ def wishes(service: Mapping[str, Any], node_ip: str) -> list[forwards.Wish]:
     if node_ports:
         found.append(forwards.Wish(id=f"nodeport/{key}", target=node_ip, ports=node_ports, fixed=True))
     return found
-
-
-def ingress(service: Mapping[str, Any], place: forwards.Place) -> dict[str, Any]:
-    """An entry of `status.loadBalancer.ingress`; ports are named only when one of them is not what was asked for."""
-    entry: dict[str, Any] = {"ip": place.address, "ipMode": "VIP"}
-    protocols = [(port["port"], port.get("protocol", "TCP")) for port in service["spec"].get("ports", [])]
-    if place.errors or any(protocol != "TCP" for _, protocol in protocols):
-        entry["ports"] = [
-            {"port": number, "protocol": protocol, **({"error": ERROR_REASON} if number in place.errors or protocol != "TCP" else {})}
-            for number, protocol in protocols
-        ]
-    return entry
 
 
 class Forwarding:

@@ -23,12 +23,3 @@ def test_a_load_balancer_wants_its_tcp_ports_and_node_ports() -> None:
 def test_a_cluster_service_wants_nothing() -> None:
     """It is reached from inside only."""
     assert forwarding.wishes(service("ClusterIP"), "10.244.0.1") == []
-
-
-def test_ingress_names_ports_only_when_one_is_not_as_asked_for() -> None:
-    """A port that was moved carries an error, as the API has it."""
-    place = forwards.Place(id="default/gw", address="127.0.0.1", ports={80: 80})
-    plain = service(ports=[{"port": 80, "protocol": "TCP"}])
-    assert forwarding.ingress(plain, place) == {"ip": "127.0.0.1", "ipMode": "VIP"}
-    moved = forwards.Place(id="default/gw", address="127.0.0.1", ports={80: 4000}, errors={80: "moved"})
-    assert forwarding.ingress(plain, moved)["ports"] == [{"port": 80, "protocol": "TCP", "error": "varka.dev/PortUnavailable"}]
