@@ -13,7 +13,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from varka.base.wire import WireResource
 from varka.envoy import balancing, endpoints, memo, messages, names, policies, tls, upstream_protocols
-from varka.model.services import Endpoint, Resolution, Service, ServicePort
+from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
 from varka.model.traffic import ConnectionPool, DestinationRule, TlsMode, TrafficPolicy
 from varka.model.view import InboundPort, MeshSettings, OutboundView
 
@@ -39,25 +39,19 @@ def outbound(view: OutboundView, mesh: MeshSettings) -> list[WireResource]:
     return result
 
 
-def of_port(
-    service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings
-) -> tuple[WireResource, ...]:
+def of_port(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings) -> tuple[WireResource, ...]:
     """The cluster of a port and those of its subsets; `known` matters only where addresses are part of the cluster."""
     return _outbound.get((service, port, rule, known, mesh), None, lambda: _of_port(service, port, rule, known, mesh))
 
 
-def _of_port(
-    service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings
-) -> tuple[WireResource, ...]:
+def _of_port(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings) -> tuple[WireResource, ...]:
     if port.protocol.value == "UDP":
         return ()
     subsets = ("", *(subset.name for subset in rule.subsets)) if rule else ("",)
     return tuple(messages.resource(cluster.name, cluster) for cluster in (build(service, port, rule, known, mesh, name) for name in subsets))
 
 
-def build(
-    service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str = ""
-) -> Any:
+def build(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str = "") -> Any:
     """One outbound cluster as a message."""
     name = names.outbound(port.number, subset, service.hostname)
     policy = policies.merged(rule, port.number, subset)
@@ -68,7 +62,7 @@ def build(
         type=kind,
         connect_timeout=messages.duration(pool.connect_timeout if pool and pool.connect_timeout else mesh.connect_timeout),
         circuit_breakers=_breakers(pool),
-        metadata=_metadata(service, rule, subset),
+        metadata=_metadata(service, port, rule, subset),
     )
     if kind == Cluster.EDS:
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=messages.ADS, service_name=name))
@@ -82,13 +76,14 @@ def build(
     return cluster
 
 
-def _metadata(service: Service, rule: DestinationRule | None, subset: str) -> Any:
+def _metadata(service: Service, port: ServicePort, rule: DestinationRule | None, subset: str) -> Any:
     """What telemetry and people want to know of a cluster; `service_*` is flat because log formats cannot look into lists."""
     fields: dict[str, object] = {
         "services": [{"host": service.hostname, "name": service.name, "namespace": service.namespace}],
         "service_host": service.hostname,
         "service_name": service.name,
         "service_namespace": service.namespace,
+        "request_protocol": request_protocol(port),
     }
     if rule is not None:
         fields["config"] = f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
@@ -97,9 +92,14 @@ def _metadata(service: Service, rule: DestinationRule | None, subset: str) -> An
     return messages.metadata(istio=fields)
 
 
-def _dns_assignment(
-    name: str, service: Service, port: ServicePort, known: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str
-) -> Any:
+def request_protocol(port: ServicePort) -> str:
+    """The value of Istio's label of that name: `grpc`, `http` or `tcp`."""
+    if port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB}:
+        return "grpc"
+    return "http" if port.protocol.is_http or port.protocol is Protocol.AUTO else "tcp"
+
+
+def _dns_assignment(name: str, service: Service, port: ServicePort, known: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str) -> Any:
     if known:
         return endpoints.assignment(name, endpoints.of_subset(known, rule, subset))
     host = service.external_name or service.hostname
@@ -143,9 +143,7 @@ def _apply_keepalive(cluster: Any, pool: ConnectionPool | None, mesh: MeshSettin
         keepalive.keepalive_interval.value = int(pool.tcp_keepalive_interval)
 
 
-def _apply_tls(
-    cluster: Any, service: Service, port: ServicePort, policy: TrafficPolicy, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str
-) -> None:
+def _apply_tls(cluster: Any, service: Service, port: ServicePort, policy: TrafficPolicy, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str) -> None:
     settings = policy.tls
     if settings is None:
         if (mesh.enable_auto_mtls and not port.protocol.is_tls) or (mesh.enable_auto_mtls and not service.mesh_external):
@@ -200,7 +198,7 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
         connect_timeout=messages.duration(mesh.connect_timeout),
         circuit_breakers=NO_LIMITS,
         upstream_bind_config=messages.INBOUND_BIND,
-        metadata=_metadata(port.service, None, ""),
+        metadata=_metadata(port.service, port.service_port, None, ""),
     )
     upstream_protocols.apply(cluster, port.service_port.protocol, None, mesh)
     return messages.resource(name, cluster)

@@ -84,6 +84,4 @@ def _ranked(groups: tuple[Group, ...], failover: Mapping[str, str], own: str) ->
             rank += 1
         ranks[group.locality] = rank
     order = {rank: index for index, rank in enumerate(sorted(set(ranks.values())))}
-    return tuple(
-        Group(locality=group.locality, endpoints=group.endpoints, weight=group.weight, priority=order[ranks[group.locality]]) for group in groups
-    )
+    return tuple(Group(locality=group.locality, endpoints=group.endpoints, weight=group.weight, priority=order[ranks[group.locality]]) for group in groups)

@@ -36,8 +36,6 @@ def packed(message: Any) -> Any:
     return any_pb2.Any(type_url=TYPE_PREFIX + message.DESCRIPTOR.full_name, value=message.SerializeToString(deterministic=True))
 
 
-
-
 def extension(name: str, message: Any) -> Any:
     """The message under a name, as extension points that are no filters take it."""
     return extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(message))
@@ -119,7 +117,5 @@ ADS = config_source_pb2.ConfigSource(
 MARK_OPTION = socket_option_pb2.SocketOption(
     level=names.SOL_SOCKET, name=names.SO_MARK, int_value=names.MARK, state=socket_option_pb2.SocketOption.STATE_PREBIND
 )
-INBOUND_BIND = address_pb2.BindConfig(
-    source_address=address_pb2.SocketAddress(address=names.INBOUND_SOURCE, port_value=0), socket_options=[MARK_OPTION]
-)
+INBOUND_BIND = address_pb2.BindConfig(source_address=address_pb2.SocketAddress(address=names.INBOUND_SOURCE, port_value=0), socket_options=[MARK_OPTION])
 """A bind configuration on a cluster replaces the one of the bootstrap, so the mark must be on it too."""

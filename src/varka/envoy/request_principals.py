@@ -50,7 +50,5 @@ def _pair(issuer: Any, subject: Any) -> Any:
 def _claim(name: str, value: Any) -> Any:
     segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in ("payload", name)]
     return Principal(
-        metadata=metadata_pb2.MetadataMatcher(
-            filter="envoy.filters.http.jwt_authn", path=segments, value=value_pb2.ValueMatcher(string_match=value)
-        )
+        metadata=metadata_pb2.MetadataMatcher(filter="envoy.filters.http.jwt_authn", path=segments, value=value_pb2.ValueMatcher(string_match=value))
     )

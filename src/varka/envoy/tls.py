@@ -168,9 +168,7 @@ def gateway_server(settings: ServerTls, http: bool, trust_domains: tuple[str, ..
     asks = settings.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}
     if asks:
         _accept_clients(context, settings)
-    socket = tls_pb2.DownstreamTlsContext(
-        common_tls_context=context, require_client_certificate=messages.boolean(settings.mode is ServerTlsMode.MUTUAL)
-    )
+    socket = tls_pb2.DownstreamTlsContext(common_tls_context=context, require_client_certificate=messages.boolean(settings.mode is ServerTlsMode.MUTUAL))
     return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(socket))
 
 
@@ -204,6 +202,4 @@ def _parameters(min_version: str, max_version: str, ciphers: tuple[str, ...]) ->
     )
 
 
-CLIENT_PARAMETERS = SERVER_PARAMETERS(
-    tls_minimum_protocol_version=SERVER_PARAMETERS.TLSv1_2, tls_maximum_protocol_version=SERVER_PARAMETERS.TLSv1_3
-)
+CLIENT_PARAMETERS = SERVER_PARAMETERS(tls_minimum_protocol_version=SERVER_PARAMETERS.TLSv1_2, tls_maximum_protocol_version=SERVER_PARAMETERS.TLSv1_3)

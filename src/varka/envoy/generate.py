@@ -1,0 +1,76 @@
+"""Everything that one proxy gets, from the one view that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from varka.base.wire import WireResource
+from varka.envoy import clusters, endpoints, gateway_listeners, gateway_routes, inbound_listeners, memo, outbound_listeners, routes
+from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyConfig:
+    """The proxy's resources by type and name, names in order; `secrets_wanted` are the names that SDS over ADS must serve."""
+
+    listeners: Mapping[str, WireResource] = field(default_factory=dict)
+    clusters: Mapping[str, WireResource] = field(default_factory=dict)
+    routes: Mapping[str, WireResource] = field(default_factory=dict)
+    endpoints: Mapping[str, WireResource] = field(default_factory=dict)
+    secrets_wanted: tuple[str, ...] = ()
+
+
+Named = dict[str, WireResource]
+_outbound_clusters: memo.Memo[Named] = memo.Memo(256)
+_clusters: memo.Memo[Named] = memo.Memo(4096)
+_endpoints: memo.Memo[Named] = memo.Memo(1024)
+_routes: memo.Memo[Named] = memo.Memo(1024)
+_listeners: memo.Memo[Named] = memo.Memo(4096)
+
+
+def generate(view: ProxyView) -> ProxyConfig:
+    """The whole configuration; mappings of proxies that get the same are the same objects."""
+    sidecar = view.proxy.type is ProxyType.SIDECAR
+    return ProxyConfig(
+        listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
+        clusters=_all_clusters(view, sidecar),
+        routes=_sidecar_routes(view) if sidecar else by_name(gateway_routes.build(view)),
+        endpoints=_endpoints.get(
+            (view.outbound,), view.proxy.locality, lambda: by_name(endpoints.outbound(view.outbound, view.proxy.locality))
+        ),
+        secrets_wanted=() if sidecar else gateway_listeners.secrets(view),
+    )
+
+
+def by_name(resources: Iterable[WireResource]) -> Named:
+    """The resources in order of name; of two with one name the first is kept."""
+    found: Named = {}
+    for resource in resources:
+        found.setdefault(resource.name, resource)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _of_services(view: OutboundView, mesh: MeshSettings) -> Named:
+    return _outbound_clusters.get((view, mesh), None, lambda: by_name(clusters.outbound(view, mesh)))
+
+
+def _all_clusters(view: ProxyView, sidecar: bool) -> Named:
+    shared = _of_services(view.outbound, view.mesh)
+
+    def build() -> Named:
+        own = [*clusters.fixed(view.mesh, sidecar), *(clusters.inbound(port, view.mesh) for port in view.inbound)]
+        return by_name([*own, *shared.values()])
+
+    return _clusters.get((shared, view.mesh, *view.inbound), sidecar, build)
+
+
+def _sidecar_listeners(view: ProxyView) -> Named:
+    outward = outbound_listeners.build(view.outbound, view.mesh, view.proxy)
+    inward = inbound_listeners.build(view)
+    return _listeners.get((outward, inward), None, lambda: by_name([inward, *outward]))
+
+
+def _sidecar_routes(view: ProxyView) -> Named:
+    found = routes.outbound(view.outbound, view.mesh, view.proxy)
+    return _routes.get((found,), None, lambda: by_name(found))
