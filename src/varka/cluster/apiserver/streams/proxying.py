@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from varka.client.api import ApiError, Object
 from varka.cluster.apiserver import errors
@@ -48,11 +49,18 @@ async def serve_pod(context: ServerContext, request: web.Request, attributes: At
     address = (pod.get("status") or {}).get("podIP", "")
     if not address:
         raise errors.bad_request(f'address not allowed: pod "{target.name}" has no address yet')
-    port = target.port
-    if not port:
-        declared = [port for container in (pod.get("spec") or {}).get("containers") or () for port in container.get("ports") or ()]
-        port = str(declared[0]["containerPort"]) if declared else "80"
-    return await _forward(request, attributes, target.scheme, address, int(port) if port.isdigit() else 80, address)
+    return await _forward(request, target.scheme, address, _pod_port(pod, target), address)
+
+
+def _pod_port(pod: Object, target: Target) -> int:
+    """The port of that number or name; without one the first that the pod declares."""
+    if target.port.isdigit():
+        return int(target.port)
+    declared = [port for container in (pod.get("spec") or {}).get("containers") or () for port in container.get("ports") or ()]
+    found = [port for port in declared if not target.port or port.get("name") == target.port]
+    if target.port and not found:
+        raise errors.bad_request(f'pod "{target.name}" has no port "{target.port}"')
+    return int(found[0]["containerPort"]) if found else 80
 
 
 async def serve_service(context: ServerContext, request: web.Request, attributes: Attributes, service: Object) -> web.StreamResponse:
@@ -66,13 +74,14 @@ async def serve_service(context: ServerContext, request: web.Request, attributes
         address, port = await endpoint_of(context.api, attributes.namespace, target.name, int(chosen["port"]))
     except Unreachable as error:
         raise ApiError(503, "ServiceUnavailable", str(error)) from error
-    return await _forward(request, attributes, target.scheme, address, port, f"{target.name}.{attributes.namespace}.svc")
+    return await _forward(request, target.scheme, address, port, f"{target.name}.{attributes.namespace}.svc")
 
 
-async def _forward(request: web.Request, attributes: Attributes, scheme: str, address: str, port: int, host: str) -> web.StreamResponse:
-    _, _, rest = attributes.path.partition("/proxy")
+async def _forward(request: web.Request, scheme: str, address: str, port: int, host: str) -> web.StreamResponse:
+    parts = request.rel_url.raw_path.split("/", 8)
+    rest = f"/{parts[8]}" if len(parts) > 8 else "/"
     host_part = f"[{address}]" if ":" in address else address
-    url = f"{scheme}://{host_part}:{port}{rest or '/'}"
+    url = f"{scheme}://{host_part}:{port}{rest}"
     if request.query_string:
         url += f"?{request.query_string}"
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
@@ -87,7 +96,7 @@ async def _forward(request: web.Request, attributes: Attributes, scheme: str, ad
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=TIMEOUT)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-            async with session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
+            async with session.request(request.method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False) as answer:
                 kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_HEADERS]
                 response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=kept)
                 await response.prepare(request)

@@ -33,9 +33,9 @@ async def port() -> AsyncIterator[int]:
 async def test_pod(port: int) -> None:
     """Method, path, query, body and headers go through, credentials do not; the answer comes back as it is."""
     async with streamserver.serving(FakePodRuntime(), streamserver.pod()) as client:
-        path = f"/api/v1/namespaces/shop/pods/web-1:{port}/proxy/a/b?c=d"
+        path = f"/api/v1/namespaces/shop/pods/web-1:{port}/proxy/a/proxy/b?c=d"
         answer = await client.post(path, data="body", headers={"X-A": "1", "Authorization": "Bearer secret"})
-        assert (answer.status, answer.headers["X-B"], await answer.text()) == (418, "2", "POST /a/b?c=d 1 None body")
+        assert (answer.status, answer.headers["X-B"], await answer.text()) == (418, "2", "POST /a/proxy/b?c=d 1 None body")
 
 
 async def test_service(port: int) -> None:
