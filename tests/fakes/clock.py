@@ -33,6 +33,7 @@ class TurnedClock:
 
     async def turn(self, seconds: float) -> None:
         """Let `seconds` pass, waking sleepers in order and letting each of them run."""
+        await settle()
         end = self._passed + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             moment, _, future = heapq.heappop(self._sleepers)

@@ -7,13 +7,13 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.fakes.api import FakeApi
+from tests.fakes.clock import TurnedClock, settle
+
 from varka.base.clock import rfc3339
 from varka.client.api import Object
 from varka.client.resources import NAMESPACES, PODS
 from varka.cluster import controllers
-
-from tests.fakes.api import FakeApi
-from tests.fakes.clock import TurnedClock, settle
 
 
 class FakeCluster:

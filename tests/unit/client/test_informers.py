@@ -18,6 +18,7 @@ def _map(name, namespace="default", **data):
 
 @asynccontextmanager
 async def following(api=None, **selectors):
+    """An informer of ConfigMaps that has synced, what it told, and its clock."""
     clock = TurnedClock()
     api = api or FakeApi(clock)
     informer = Informer(api, CONFIGMAPS, clock=clock, **selectors)

@@ -83,7 +83,7 @@ async def test_wait_ready_names_what_is_late():
     """A rollout that takes too long is named, with the command that tells more."""
     api = FakeApi()
     await api.create(DEPLOYMENTS, DEPLOYMENT)
-    with pytest.raises(VarkaError, match="deployment/default/web was not ready within .*kubectl describe deployment web -n default"):
+    with pytest.raises(VarkaError, match=r"deployment/default/web was not ready within .*kubectl describe deployment web -n default"):
         await manifests.wait_ready(api, [DEPLOYMENT], timeout=0.01)
 
 
@@ -99,5 +99,5 @@ async def test_delete_passes_over_what_is_gone():
 
 async def test_unknown_kinds_are_named():
     """A kind that no definition defines is refused in kubectl's words."""
-    with pytest.raises(VarkaError, match='no matches for kind "Gateway" in version "networking.istio.io/v1"'):
+    with pytest.raises(VarkaError, match=r'no matches for kind "Gateway" in version "networking\.istio\.io/v1"'):
         await Kinds(FakeApi()).find("networking.istio.io/v1", "Gateway")

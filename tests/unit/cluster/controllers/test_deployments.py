@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from tests.fakes.cluster import deployment, running
+
 from varka.client.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 
 
