@@ -2,8 +2,9 @@
 
 A body is the four bytes `k8s\\0` and a `runtime.Unknown`, which names kind and version and wraps the object's message.
 `protobuf_schema.json` holds for every message its fields as number → [JSON name, type, kept when zero]: the numbers and
-names that kubectl 1.37's own Go types are tagged with, collected by `scripts/protobuf_schema.py`. A type is a scalar's word, a message's name, `[]` or `{}` before
-either for a list or a map from strings; a field without a JSON name lies inline in the message around it.
+names that kubectl 1.37's own Go types are tagged with (`scripts/protobuf_schema.py` collects them). A type is a scalar's
+word, a message's name, `[]` or `{}` before either for a list or a map from strings; a field without a JSON name lies
+inline in the message around it.
 """
 
 from __future__ import annotations
