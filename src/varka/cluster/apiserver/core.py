@@ -19,6 +19,8 @@ from varka.cluster.apiserver.objects.writes import Options, Writes, Written
 from varka.cluster.apiserver.podruntime import PodRuntime
 from varka.cluster.apiserver.registry import Registry, ResourceInfo
 from varka.cluster.apiserver.request import ADMIN, Attributes, Extensions
+from varka.cluster.store.database import Key
+from varka.cluster.store.log import Change
 from varka.cluster.store.store import Store
 
 _log = logging.getLogger(__name__)
@@ -39,8 +41,7 @@ class Core:
         self.lists = Lists(store)
         self.subresources = Subresources(self.writes, self.deletion)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.writes.after_write = self._written
-        self.writes.after_removal = self._removed
+        store.observers.append(self._changed)
 
     @property
     def api(self) -> Api:
@@ -50,7 +51,7 @@ class Core:
     def start(self) -> None:
         """Serve the stored CRDs."""
         for entry in self.store.list(customresources.CRDS):
-            self._written_crd(entry.object)
+            self._serve(entry.object)
 
     async def stop(self) -> None:
         """End background work."""
@@ -89,6 +90,7 @@ class Core:
 
     async def delete_collection(self, info: ResourceInfo, attributes: Attributes, matches: list[str], options: DeleteOptions) -> list[Object]:
         """Delete the named objects (`namespace/name`); what is already gone is passed over."""
+
         async def delete(place: str) -> Object | None:
             namespace, _, name = place.partition("/")
             try:
@@ -104,20 +106,21 @@ class Core:
                 raise answer
         return [answer for answer in answers if isinstance(answer, dict)]
 
-    def _written(self, info: ResourceInfo, obj: Object) -> None:
-        if info.key == customresources.CRDS:
-            self._written_crd(obj)
+    def _changed(self, key: Key, change: Change) -> None:
+        if key.resource != customresources.CRDS:
+            return
+        crd = change.entry.object
+        if change.type == "DELETED":
+            self.registry.remove(crd["spec"]["group"], crd["spec"]["names"]["plural"])
+        else:
+            self._serve(crd)
 
-    def _written_crd(self, crd: Object) -> None:
+    def _serve(self, crd: Object) -> None:
         customresources.register(self.registry, crd)
         if crd["metadata"].get("deletionTimestamp"):
             task = asyncio.get_running_loop().create_task(self._clean(crd["metadata"]["name"]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def _removed(self, info: ResourceInfo, obj: Object) -> None:
-        if info.key == customresources.CRDS:
-            self.registry.remove(obj["spec"]["group"], obj["spec"]["names"]["plural"])
 
     async def _clean(self, name: str) -> None:
         """Delete all objects of a CRD that is being deleted, and then let it go."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -64,6 +64,8 @@ class Store:
         self._pending: dict[Key, asyncio.Future[None]] = {}
         self._assigned = 0
         self._start = 0
+        self.observers: list[Callable[[Key, Change], None]] = []
+        """Called with every change when it is on disk, before any reader can see it."""
         self.revision = 0
         """The revision of the newest write that is on disk."""
 
@@ -160,6 +162,8 @@ class Store:
             raise StoreFailed(f"cannot write to the store: {failures[0]}") from failures[0]
 
     def _apply(self, key: Key, change: Change) -> None:
+        for observer in self.observers:
+            observer(key, change)
         shelf = self._shelf(key.resource)
         if change.type == "DELETED":
             shelf.remove(key.namespace, key.name)

@@ -133,7 +133,6 @@ class Deletion:
         if new == old:
             return intake.to_version(old, info), False
         stored = await self._writes.store.put(self._writes.key(info, meta.get("namespace", ""), meta["name"]), new, entry.revision)
-        self._writes.after_write(info, stored.object)
         return intake.to_version(stored.object, info), False
 
     def _grace(self, info: ResourceInfo, obj: Object, options: DeleteOptions) -> int:
@@ -154,7 +153,6 @@ class Deletion:
         meta = entry.object["metadata"]
         gone = await self._writes.store.delete(self._writes.key(info, meta.get("namespace", ""), meta["name"]), entry.revision)
         self._writes.preparation.release(info, entry.object)
-        self._writes.after_removal(info, gone.object)
         return gone
 
 

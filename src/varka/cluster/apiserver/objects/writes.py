@@ -73,8 +73,6 @@ class Writes:
         self.extensions = extensions
         self.clock = clock
         self.preparation = Preparation(store)
-        self.after_write: Callable[[ResourceInfo, Object], None] = lambda info, obj: None
-        self.after_removal: Callable[[ResourceInfo, Object], None] = lambda info, obj: None
         self.remove: Callable[[ResourceInfo, Entry], Any] = lambda info, entry: None
         """Removes an object whose last finalizer has gone; set by the deletion side."""
 
@@ -276,7 +274,6 @@ class Writes:
                 raise RevisionConflict(current)
             return obj
         entry = await self.store.put(self.key(info, meta.get("namespace", ""), meta["name"]), obj, expected)
-        self.after_write(info, entry.object)
         return entry.object
 
     async def _complete(self, info: ResourceInfo, obj: Object, old: Object | None) -> None:
