@@ -20,6 +20,9 @@ from google.protobuf import wrappers_pb2
 from varka.envoy import messages, peers
 
 NAME = "envoy.access_loggers.stats"
+PREFIX = "istio"
+"""First part of every metric's name; deprecated in Envoy 1.40, whose new way to say it is not in the published messages yet."""
+
 LogType = data_pb2.AccessLogType
 
 
@@ -103,11 +106,12 @@ def _http(tags: Mapping[str, str], protocol: str) -> Any:
     tags = {**tags, "request_protocol": protocol, **REQUEST}
     histogram = stats_pb2.Config.Histogram
     config = stats_pb2.Config(
-        counters=[stats_pb2.Config.Counter(stat=_stat("istio_requests_total", tags), value_fixed=wrappers_pb2.UInt64Value(value=1))],
+        stat_prefix=PREFIX,
+        counters=[stats_pb2.Config.Counter(stat=_stat("requests_total", tags), value_fixed=wrappers_pb2.UInt64Value(value=1))],
         histograms=[
-            histogram(stat=_stat("istio_request_duration_milliseconds", tags), unit=histogram.Milliseconds, value_format="%DURATION%"),
-            histogram(stat=_stat("istio_request_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_RECEIVED%"),
-            histogram(stat=_stat("istio_response_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_SENT%"),
+            histogram(stat=_stat("request_duration_milliseconds", tags), unit=histogram.Milliseconds, value_format="%DURATION%"),
+            histogram(stat=_stat("request_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_RECEIVED%"),
+            histogram(stat=_stat("response_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_SENT%"),
         ],
     )
     return accesslog_pb2.AccessLog(name=NAME, typed_config=messages.packed(config))
@@ -130,13 +134,14 @@ def _tcp(tags: Mapping[str, str]) -> list[Any]:
     tags = {**tags, "request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
     one = wrappers_pb2.UInt64Value(value=1)
     counter = stats_pb2.Config.Counter
-    opened = stats_pb2.Config(counters=[counter(stat=_stat("istio_tcp_connections_opened_total", tags), value_fixed=one)])
+    opened = stats_pb2.Config(stat_prefix=PREFIX, counters=[counter(stat=_stat("tcp_connections_opened_total", tags), value_fixed=one)])
     closed = stats_pb2.Config(
+        stat_prefix=PREFIX,
         counters=[
-            counter(stat=_stat("istio_tcp_connections_closed_total", tags), value_fixed=one),
-            counter(stat=_stat("istio_tcp_received_bytes_total", tags), value_format="%BYTES_RECEIVED%"),
-            counter(stat=_stat("istio_tcp_sent_bytes_total", tags), value_format="%BYTES_SENT%"),
-        ]
+            counter(stat=_stat("tcp_connections_closed_total", tags), value_fixed=one),
+            counter(stat=_stat("tcp_received_bytes_total", tags), value_format="%BYTES_RECEIVED%"),
+            counter(stat=_stat("tcp_sent_bytes_total", tags), value_format="%BYTES_SENT%"),
+        ],
     )
     return [_at(LogType.TcpUpstreamConnected, opened), _at(LogType.TcpConnectionEnd, closed)]
 

@@ -1,0 +1,280 @@
+"""Runs inside network namespaces of its own: a client's sidecar, a server's sidecar and a gateway, and requests between them.
+
+Prints one JSON object with what the requests saw; `test_envoy_pair` starts it and judges. Both sidecars share one
+network namespace, so the second has other capture ports, and the rules know the first proxy's connections to the server
+by its mark.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.builders import views
+from tests.fakes.discovery import Discovery
+from varka.envoy import bootstrap, generate, peers
+from varka.model.security import Action, AuthorizationPolicy, MutualTls, MutualTlsMode, Operation, Rule, Source
+from varka.model.services import Protocol
+from varka.model.traffic import (
+    Abort,
+    DirectResponse,
+    GatewayServer,
+    Headers,
+    HeaderOperations,
+    HttpMatch,
+    HttpRoute,
+    MatchKind,
+    Redirect,
+    Rewrite,
+    StringMatch,
+)
+from varka.model.view import GatewayBinding, ProxyView
+
+VIP, SERVER, CLIENT = "10.96.0.10", "10.244.0.2", "10.244.0.1"
+RULES = f"""
+table ip t {{
+  chain out {{
+    type nat hook output priority -100;
+    ip saddr 127.0.0.6 return
+    meta mark 1337 ip daddr {SERVER} meta l4proto tcp redirect to :15006
+    meta mark 1337 return
+    ip daddr 10.96.0.0/16 meta l4proto tcp redirect to :15001
+    ip daddr {SERVER} meta l4proto tcp redirect to :15006
+  }}
+}}
+"""
+PORTS = {9080: Protocol.HTTP, 9000: Protocol.TCP, 7000: Protocol.AUTO, 7001: Protocol.AUTO}
+
+
+class App(BaseHTTPRequestHandler):
+    """Answers with what it saw."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Any request."""
+        body = json.dumps({"path": self.path, "headers": {key.lower(): value for key, value in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def echo(port: int) -> None:
+    """A server that sends back what it gets, in upper case."""
+    listener = socket.create_server((SERVER, port))
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(4096):
+                connection.sendall(data.upper())
+
+
+def rule(prefix: str, **fields: Any) -> HttpRoute:
+    """A rule for paths with a prefix."""
+    match = HttpMatch(uri=StringMatch(kind=MatchKind.PREFIX, value=prefix))
+    return HttpRoute(matches=(match,), **fields)
+
+
+def configurations() -> dict[str, ProxyView]:
+    """The views of the three proxies."""
+    web = views.service("web", PORTS, address=VIP)
+    closed = views.service("closed", {9081: Protocol.HTTP}, address="10.96.0.11")
+    known = [views.endpoint(web, port, SERVER, service_account=web.service_accounts[0]) for port in PORTS]
+    known.append(views.endpoint(closed, 9080, SERVER, service_account="x"))
+    known[-1] = replace(known[-1], service_port=9081)
+    routes = views.rules(
+        "web",
+        rule("/abort", destinations=(views.to("web", port=9080),), abort=Abort(http_status=418)),
+        rule("/old", redirect=Redirect(uri="/new", code=302)),
+        rule("/direct", direct_response=DirectResponse(status=203, body=b"here")),
+        rule(
+            "/rewrite",
+            destinations=(views.to("web", port=9080),),
+            rewrite=Rewrite(uri="/rewritten"),
+            headers=Headers(request=HeaderOperations(set={"x-set": "yes"})),
+        ),
+        HttpRoute(destinations=(views.to("web", port=9080),), timeout=5.0),
+        gateways=("mesh", "default/gw"),
+    )
+    wrong = replace(closed, service_accounts=("spiffe://cluster.local/ns/default/sa/somebody-else",))
+    seen = views.outbound([web, wrong], known, virtual_services=(routes,))
+    mesh = replace(views.MESH, access_log_file="/dev/stdout")
+    policies = (
+        AuthorizationPolicy(
+            name="read",
+            namespace="default",
+            rules=(
+                Rule(
+                    sources=(Source(principals=("cluster.local/ns/default/sa/client",)), Source(namespaces=("istio-system",))),
+                    operations=(Operation(methods=("GET",)), Operation(ports=("9000",)), Operation(ports=("7001",))),
+                ),
+                Rule(operations=(Operation(ports=("9000", "7001")),)),
+            ),
+        ),
+        AuthorizationPolicy(
+            name="no-secret", namespace="default", action=Action.DENY, rules=(Rule(operations=(Operation(paths=("/secret*",), ports=("9080",)),)),)
+        ),
+    )
+    server_mesh = replace(mesh, proxy_listen_port=25001)
+    client_mesh = replace(mesh, proxy_inbound_listen_port=25006)
+    server = GatewayServer(gateway="default/gw", port=80, target_port=8080, port_name="http", protocol=Protocol.HTTP, hosts=("*/*",))
+    return {
+        "client": views.view(views.sidecar("client", CLIENT), seen, mesh=client_mesh),
+        "web": views.view(
+            views.sidecar("web", SERVER),
+            views.outbound([]),
+            [web],
+            mesh=server_mesh,
+            mutual_tls=MutualTls(mode=MutualTlsMode.STRICT),
+            authorization=policies,
+        ),
+        "ingress": views.view(
+            views.gateway("ingress"), seen, mesh=mesh, gateways=(GatewayBinding(server=server, virtual_services=(replace(routes, hosts=("*",)),)),)
+        ),
+    }
+
+
+def start(folder: Path, discovery: Discovery) -> dict[str, subprocess.Popen[bytes]]:
+    """Start the Envoys and wait until each has its configuration."""
+    socket_path = str(folder / "sds.sock")
+    found = configurations()
+    for view in found.values():
+        proxy = view.proxy
+        discovery.add(proxy.id, generate.generate(view), f"spiffe://cluster.local/ns/{proxy.namespace}/sa/{proxy.name}")
+    port = discovery.start(socket_path)
+    envoys = {}
+    for number, (name, view) in enumerate(found.items()):
+        settings = bootstrap.BootstrapSettings(
+            proxy_type=view.proxy.type.value,
+            pod=name,
+            namespace=view.proxy.namespace,
+            ip=view.proxy.ip,
+            discovery_address=f"localhost:{port}",
+            sds_socket=socket_path,
+            nonce=f"nonce-{name}",
+            admin_port=15000 + 100 * number,
+            stats_port=15090 + 100 * number,
+            ready_port=15021 + 100 * number,
+            stats_prefixes=("",),
+        )
+        config = bootstrap.build(settings)
+        config["node"]["id"] = view.proxy.id  # type: ignore[index]
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(config))
+        binary = shutil.which("envoy", path=str(Path(sys.executable).parent)) or "envoy"
+        environment = {**os.environ, **peers.environment(name, view.proxy.namespace, name, "v1")}
+        log = (folder / f"{name}.log").open("wb")
+        command = [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"]
+        envoys[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    deadline = time.monotonic() + 20
+    for number in range(len(found)):
+        while fetch("127.0.0.1", 15000 + 100 * number, "/ready")["status"] != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    return envoys
+
+
+def fetch(address: str, port: int, path: str = "/", method: str = "GET", host: str = "", headers: dict[str, str] | None = None) -> Any:
+    """One request; a refused or broken connection has status 0."""
+    connection = http.client.HTTPConnection(address, port, timeout=5)
+    try:
+        connection.request(method, path, headers={"host": host or "web:9080", **(headers or {})})
+        response = connection.getresponse()
+        body = response.read().decode()
+        return {"status": response.status, "body": body, "headers": dict(response.getheaders())}
+    except (OSError, http.client.HTTPException) as error:
+        return {"status": 0, "body": str(error), "headers": {}}
+    finally:
+        connection.close()
+
+
+def say(address: str, port: int, text: bytes) -> str:
+    """Send bytes, and what comes back."""
+    try:
+        with socket.create_connection((address, port), timeout=3) as connection:
+            connection.sendall(text)
+            return connection.recv(4096).decode()
+    except OSError as error:
+        return f"error: {error}"
+
+
+def main() -> None:
+    """Set the stage, act, print."""
+    for command in (
+        "ip link set lo up",
+        f"ip addr add {CLIENT}/32 dev lo",
+        f"ip addr add {SERVER}/32 dev lo",
+        "ip route add local 10.96.0.0/16 dev lo",
+    ):
+        subprocess.run(command.split(), check=True)
+    subprocess.run(["nft", "-f", "-"], input=RULES.encode(), check=True)
+    for port in (9080, 7000):
+        threading.Thread(target=ThreadingHTTPServer((SERVER, port), App).serve_forever, daemon=True).start()
+    for port in (9000, 7001):
+        threading.Thread(target=echo, args=(port,), daemon=True).start()
+    discovery = Discovery()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        envoys = start(folder, discovery)
+        try:
+            result = act()
+            result["refusals"] = discovery.refusals
+            result["nonces"] = sorted(discovery.nonces)
+        finally:
+            for process in envoys.values():
+                process.terminate()
+            for process in envoys.values():
+                process.wait(10)
+            discovery.stop()
+        result["logs"] = {name: (folder / f"{name}.log").read_text() for name in envoys}
+    json.dump(result, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def act() -> dict[str, Any]:
+    """All requests."""
+    fetch(VIP, 9080, "/warm")
+    result: dict[str, Any] = {
+        "get": fetch(VIP, 9080, "/hello"),
+        "post": fetch(VIP, 9080, "/hello", method="POST"),
+        "secret": fetch(VIP, 9080, "/secret/x"),
+        "spoofed": fetch(VIP, 9080, "/hello", headers={"x-varka-peer-workload": "root"}),
+        "plain": fetch(SERVER, 9080, "/hello"),
+        "plain-other-port": say(SERVER, 9999, b"x"),
+        "tcp": say(VIP, 9000, b"ping"),
+        "sniffed-http": fetch(VIP, 7000, "/sniffed", host="anything"),
+        "sniffed-http-post": fetch(VIP, 7000, "/sniffed", host="anything", method="POST"),
+        "sniffed-tcp": say(VIP, 7001, b"ping"),
+        "wrong-identity": fetch("10.96.0.11", 9081, "/", host="closed:9081"),
+        "unknown-host": fetch(SERVER, 9080, "/", host="unknown"),
+        "abort": fetch(VIP, 9080, "/abort"),
+        "redirect": fetch(VIP, 9080, "/old"),
+        "direct": fetch(VIP, 9080, "/direct"),
+        "rewrite": fetch(VIP, 9080, "/rewrite/x"),
+        "gateway": fetch("127.0.0.1", 8080, "/through", host="shop.example.com"),
+        "gateway-post": fetch("127.0.0.1", 8080, "/through", host="shop.example.com", method="POST"),
+    }
+    result["stats"] = {name: fetch("127.0.0.1", 15000 + 100 * number, "/stats/prometheus")["body"] for number, name in enumerate(("client", "web", "ingress"))}
+    return result
+
+
+if __name__ == "__main__":
+    main()
