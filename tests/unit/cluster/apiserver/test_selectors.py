@@ -9,6 +9,7 @@ from varka.cluster.apiserver import selectors
 
 
 def pod(labels: dict[str, str], **spec: object) -> dict[str, object]:
+    """A pod with little in it."""
     return {"metadata": {"name": "p", "namespace": "n", "labels": labels}, "spec": spec, "status": {"phase": "Running"}}
 
 

@@ -16,11 +16,13 @@ KEY = Key("configmaps", "default", "a")
 
 
 def obj(name: str = "a", **data: str) -> dict[str, object]:
+    """An object for the store."""
     return {"metadata": {"name": name, "namespace": "default"}, "data": data}
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A started store with a short window."""
     opened = Store(tmp_path / "store.db", window=4)
     await opened.start()
     yield opened

@@ -98,12 +98,9 @@ def unknown_fields(info: ResourceInfo, unknown: list[str], mode: str, patch: str
     text = "strict decoding error: " + ", ".join(texts)
     if patch:
         cause = errors.invalid("patch", patch, text)
-        return _raise(ApiError(422, "Invalid", f'{info.qualified_kind} "" is invalid: {cause.field}: {cause.text}', {"kind": info.kind, "group": info.group}))
+        details = {"causes": [{"reason": cause.reason, "message": cause.text, "field": cause.field}]}
+        raise ApiError(422, "Invalid", f' "" is invalid: {cause.field}: {cause.text}', details)
     raise _undecodable(info, text)
-
-
-def _raise(error: ApiError) -> list[str]:
-    raise error
 
 
 def _plain(path: str) -> str:

@@ -8,10 +8,12 @@ from varka.cluster.apiserver.kinds import defaults, pods
 
 
 def spec(**more: Any) -> dict[str, Any]:
+    """A pod's spec with little in it."""
     return {"containers": [{"name": "a", "image": "x"}], "restartPolicy": "Always", "dnsPolicy": "ClusterFirst", **more}
 
 
 def wrong(given: dict[str, Any]) -> list[str]:
+    """What is wrong, as texts."""
     return [f"{cause.field}: {cause.text}" for cause in pods.validate_spec(given, "spec")]
 
 

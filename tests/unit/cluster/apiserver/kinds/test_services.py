@@ -9,6 +9,7 @@ from varka.cluster.apiserver.kinds.services import Allocator
 
 
 def service(uid: str = "u", **spec: Any) -> dict[str, Any]:
+    """A defaulted service."""
     obj = {"metadata": {"name": "s", "uid": uid}, "spec": {"ports": [{"port": 80}], **spec}}
     defaults.fill("services", obj)
     return obj

@@ -16,6 +16,7 @@ NAMESPACES = Gvr("", "v1", "namespaces")
 
 
 async def exists(server: ApiServer, gvr: Gvr, name: str, namespace: str | None = "default") -> bool:
+    """Whether an object is there."""
     try:
         await server.api.get(gvr, name, namespace)
     except ApiError as error:
@@ -25,6 +26,7 @@ async def exists(server: ApiServer, gvr: Gvr, name: str, namespace: str | None =
 
 
 def pod(**spec: Any) -> dict[str, Any]:
+    """A pod with little in it."""
     return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "image": "x"}], **spec}}
 
 

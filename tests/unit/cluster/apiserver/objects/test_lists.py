@@ -14,15 +14,18 @@ CONFIG_MAPS = Gvr("", "v1", "configmaps")
 
 
 async def make(server: ApiServer, *names: str, labels: dict[str, str] | None = None) -> None:
+    """Create ConfigMaps."""
     for name in names:
         await server.api.create(CONFIG_MAPS, {"metadata": {"name": name, "labels": labels or {}}}, "default")
 
 
 def info(server: ApiServer) -> Any:
+    """The resource of ConfigMaps."""
     return server.core.registry.find(*CONFIG_MAPS)
 
 
 def names(events: list[Event]) -> list[tuple[str, str]]:
+    """Events as type and name."""
     return [(event.type, event.entry.object["metadata"]["name"] if event.entry else "") for event in events]
 
 

@@ -21,11 +21,13 @@ THINGS = Gvr("example.com", "v1", "things")
 
 
 def deployment(**spec: Any) -> dict[str, Any]:
+    """A small Deployment."""
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}
     return {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template, **spec}}
 
 
 def crd(**version: Any) -> dict[str, Any]:
+    """A CRD with two versions."""
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"n": {"type": "integer", "default": 1}, "s": {"type": "string"}}}}}
     versions = [
         {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}, "subresources": {"status": {}}, **version},
@@ -36,6 +38,7 @@ def crd(**version: Any) -> dict[str, Any]:
 
 
 async def refused(call: Any) -> ApiError:
+    """The error that a call ends with."""
     with pytest.raises(ApiError) as caught:
         await call
     return caught.value

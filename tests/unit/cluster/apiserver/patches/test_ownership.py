@@ -16,14 +16,17 @@ CONFIG_MAP = definitions.node("io.k8s.api.core.v1.ConfigMap")
 
 
 def writer(name: str) -> Writer:
+    """A field manager."""
     return Writer(manager=name, api_version="v1", subresource="", time="2026-01-01T00:00:00Z")
 
 
 def config(**data: str) -> dict[str, Any]:
+    """A ConfigMap with some data."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
 
 
 def owned(obj: dict[str, Any], manager: str) -> set[str]:
+    """The fields that a manager owns."""
     for entry in obj["metadata"].get("managedFields", []):
         if entry["manager"] == manager:
             return {fields.show(path) for path in fields.from_tree(entry["fieldsV1"])}

@@ -14,6 +14,7 @@ DEPLOYMENT = definitions.node("io.k8s.api.apps.v1.Deployment")
 
 
 def containers(*items: dict[str, object]) -> dict[str, object]:
+    """A pod with these containers."""
     return {"spec": {"containers": list(items)}}
 
 

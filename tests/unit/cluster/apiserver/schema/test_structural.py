@@ -11,10 +11,12 @@ from varka.cluster.apiserver.schema.structural import CrdSchema
 
 
 def schema(spec: dict[str, Any], **more: Any) -> CrdSchema:
+    """A CRD's schema with a spec."""
     return CrdSchema({"type": "object", "properties": {"spec": {"type": "object", "properties": spec, **more}}})
 
 
 def wrong(known: CrdSchema, spec: Any, old: Any = None) -> list[str]:
+    """What is wrong, as texts."""
     causes = validation.validate(known.root, {"spec": spec}, None if old is None else {"spec": old})
     return [f"{cause.field}: {cause.text}" for cause in causes]
 
@@ -80,6 +82,7 @@ def test_one_of() -> None:
 
 
 def rule(text: str, **more: Any) -> list[dict[str, Any]]:
+    """A list of one CEL rule."""
     return [{"rule": text, **more}]
 
 
