@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import socket
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def test_status_without_a_cluster_is_unhealthy(home: Path, capsys: pytest.Captur
 def test_env_is_quoted_for_the_shell(home: Path) -> None:
     """A path with a blank survives eval, and PATH is extended once."""
     folder = state.StateFolder(home / "a b" / "varka")
-    folder.create()
+    folder.run.mkdir(parents=True)
     folder.kubeconfig.write_text("{}")
     place = forwards.Place(id="istio-system/istio-ingressgateway", address="127.0.0.2", ports={80: 8080, 443: 443})
     forwards.write(folder.forwards_file, [], [place])
@@ -77,6 +78,17 @@ def test_env_is_quoted_for_the_shell(home: Path) -> None:
     root = folder.root
     assert done.stdout.strip() == f"{root}/kubeconfig|127.0.0.2:8080|127.0.0.2|8080|443|{root}/bin:/bin"
     assert (root / "bin" / "kubectl").exists()
+
+
+def test_images_are_added_listed_and_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The catalog is a file of the cluster; an unknown name is an error with the way out."""
+    assert main.run(main.varka, ["image", "add", "shop:1", "-e", "PORT=80", "-w", "/srv", "--", "python3", "shop.py", "--port", "80"]) == 0
+    capsys.readouterr()
+    assert main.run(main.varka, ["image", "list", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"shop:1": {"entrypoint": ["python3", "shop.py", "--port", "80"], "env": {"PORT": "80"}, "workdir": "/srv"}}
+    assert main.run(main.varka, ["image", "remove", "shop:1"]) == 0
+    assert main.run(main.varka, ["image", "remove", "shop:1"]) == 1
+    assert "varka image list shows those that were" in capsys.readouterr().err
 
 
 def test_without_a_gateway_there_is_no_gateway_url(home: Path) -> None:
