@@ -91,14 +91,15 @@ class RoleAuthorizer:
             if subject is None:
                 continue
             reference = binding.get("roleRef") or {}
-            rules = self._rules_of(reference, namespace)
+            rules = self.rules_of(reference, namespace)
             if rules:
                 shown = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
                 yield Grant(
                     rules=tuple(rules), why=f'{kind} "{shown}" of {reference.get("kind")} "{reference.get("name")}" to {_show_subject(subject, namespace)}'
                 )
 
-    def _rules_of(self, reference: Object, namespace: str) -> list[Object]:
+    def rules_of(self, reference: Object, namespace: str) -> list[Object]:
+        """The rules of the role that a binding names, as they are now; empty when there is no such role."""
         if reference.get("kind") == "ClusterRole" and self._cluster_roles is not None:
             role = self._cluster_roles.get(reference.get("name", ""))
             if role is not None and role.get("aggregationRule"):

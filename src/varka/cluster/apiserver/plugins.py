@@ -17,6 +17,7 @@ from varka.cluster.apiserver import (
     authentication,
     authorization,
     bootstrap_roles,
+    escalation,
     metrics_api,
     protobuf,
     reviews,
@@ -49,7 +50,7 @@ class Plugins:
         self.extensions = Extensions(
             authenticator=authentication.RequestAuthenticator(self.signer, self._api, self.authorizer),
             authorizer=self.authorizer,
-            admission=self.admission,
+            admission=escalation.Chain(escalation.EscalationGuard(self.authorizer), self.admission),
             protobuf=protobuf.decode,
             streams=dict(streams.HANDLERS),
             creators=handlers.handlers(),
