@@ -42,11 +42,9 @@ def decode(body: bytes) -> Object:
         raise ValueError("the body does not begin with the protobuf marker of Kubernetes")
     api_version = kind = ""
     raw, content_type = b"", ""
-    for number, wire, value in _fields(memoryview(body)[len(MAGIC) :]):
-        if wire != _BYTES:
-            raise ValueError(f"field {number} of the envelope has wire type {wire}")
+    for number, value in _pieces(memoryview(body)[len(MAGIC) :]):
         if number == 1:
-            names = {inner: bytes(text).decode() for inner, _, text in _fields(value)}
+            names = {inner: bytes(text).decode() for inner, text in _pieces(value)}
             api_version, kind = names.get(1, ""), names.get(2, "")
         elif number == 2:
             raw = bytes(value)
@@ -80,6 +78,8 @@ def _message(name: str, data: memoryview) -> Object:
         if declared.startswith("[]"):
             found.setdefault(number, []).extend(_elements(declared[2:], wire, value))
         elif declared.startswith("{}"):
+            if wire != _BYTES:
+                raise ValueError(f"the map {field[0]} has wire type {wire}")
             key, item = _entry(declared[2:], value)
             found.setdefault(number, {})[key] = item
         else:
@@ -112,7 +112,7 @@ def _entry(declared: str, data: memoryview) -> tuple[str, Any]:
     key, item = "", None
     for number, wire, value in _fields(data):
         if number == 1:
-            key = bytes(value).decode()
+            key = _value("string", wire, value)
         elif number == 2:
             item = _value(declared, wire, value)
     if item is None:
@@ -130,7 +130,7 @@ def _value(declared: str, wire: int, value: Any) -> Any:
         case "bytes":
             return base64.b64encode(value).decode()
         case "int":
-            return value - (1 << 64) if value >= 1 << 63 else value
+            return _signed(value)
         case "uint":
             return value
         case "bool":
@@ -140,38 +140,54 @@ def _value(declared: str, wire: int, value: Any) -> Any:
         case "time" | "microtime":
             return _time(value, micro=declared == "microtime")
         case "quantity":
-            return next((bytes(text).decode() for number, _, text in _fields(value) if number == 1), "0")
+            return next((bytes(text).decode() for number, text in _pieces(value) if number == 1), "0")
         case "intorstring":
             return _int_or_string(value)
         case "duration":
-            return f"{next((_signed(number) for field, _, number in _fields(value) if field == 1), 0) / 1e9:g}s"
+            return f"{_numbers(value).get(1, 0) / 1e9:g}s"
         case "raw" | "fields":
-            text = next((bytes(raw) for number, _, raw in _fields(value) if number == 1), b"")
+            text = next((bytes(raw) for number, raw in _pieces(value) if number == 1), b"")
             return json.loads(text) if text else None
         case "strings":
-            return [bytes(text).decode() for number, _, text in _fields(value) if number == 1]
+            return [bytes(text).decode() for number, text in _pieces(value) if number == 1]
         case _:
             return _message(declared, value)
 
 
 def _time(data: memoryview, *, micro: bool) -> str | None:
-    parts = {number: _signed(value) for number, _, value in _fields(data)}
+    parts = _numbers(data)
     if not parts.get(1) and not parts.get(2):
         return None
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=parts.get(1, 0), microseconds=parts.get(2, 0) // 1000)
+    try:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=parts.get(1, 0), microseconds=parts.get(2, 0) // 1000)
+    except OverflowError as error:
+        raise ValueError("a time is out of range") from error
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
 
 
 def _int_or_string(data: memoryview) -> int | str:
     kind, number, text = 0, 0, ""
-    for field, _, value in _fields(data):
+    for field, wire, value in _fields(data):
         if field == 1:
-            kind = value
+            kind = _value("int", wire, value)
         elif field == 2:
-            number = _signed(value)
+            number = _value("int", wire, value)
         elif field == 3:
-            text = bytes(value).decode()
+            text = _value("string", wire, value)
     return text if kind == 1 else number
+
+
+def _numbers(data: memoryview) -> dict[int, int]:
+    """The fields of a message that has only numbers."""
+    return {number: _value("int", wire, value) for number, wire, value in _fields(data)}
+
+
+def _pieces(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The fields of a message that has only texts, bytes and messages."""
+    for number, wire, value in _fields(data):
+        if wire != _BYTES:
+            raise ValueError(f"field {number} has wire type {wire}")
+        yield number, value
 
 
 def _signed(value: int) -> int:

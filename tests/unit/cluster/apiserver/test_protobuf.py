@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from varka.cluster.apiserver import protobuf
 
@@ -117,3 +119,26 @@ def test_malformed(body: bytes) -> None:
     """What is cut short, of an unknown kind or of the wrong wire type is refused with a ValueError."""
     with pytest.raises(ValueError):
         protobuf.decode(body)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["Pod", "Secret", "Service", "Event"]))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes(raw: bytes, kind: str) -> None:
+    """Whatever comes is an object or a ValueError."""
+    for body in (protobuf.MAGIC + raw, envelope("v1", kind, raw), envelope("v1", kind, field(1, raw) + field(2, raw))):
+        try:
+            assert protobuf.decode(body)["kind"] in (kind, "")
+        except ValueError:
+            continue
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_damaged_bodies(data: st.DataObject) -> None:
+    """A real body with one changed byte is an object or a ValueError."""
+    body = bytearray(base64.b64decode(data.draw(st.sampled_from([entry["body"] for entry in BODIES.values()]))))
+    body[data.draw(st.integers(4, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert isinstance(protobuf.decode(bytes(body)), dict)
+    except ValueError:
+        return
