@@ -20,7 +20,8 @@ class ResourceInfo:
     """One resource in one version.
 
     `storage_version` is the version that objects are kept in; `schema_ref` is the OpenAPI definition's name of a builtin
-    kind; `crd` is the compiled schema of a custom one; `printer_columns` are a CRD's additionalPrinterColumns.
+    kind; `crd` is the compiled schema of a custom one; `printer_columns` are a CRD's additionalPrinterColumns. `stored_as` names
+    the resource whose objects these are in another form (events.k8s.io shows the core group's events).
     """
 
     group: str
@@ -38,6 +39,7 @@ class ResourceInfo:
     crd: CrdSchema | None = None
     printer_columns: tuple[dict[str, Any], ...] = ()
     list_kind: str = ""
+    stored_as: str = ""
 
     @property
     def api_version(self) -> str:
@@ -47,12 +49,12 @@ class ResourceInfo:
     @property
     def key(self) -> str:
         """The resource's name in the store: the same for all of its versions."""
-        return f"{self.resource}.{self.group}" if self.group else self.resource
+        return self.stored_as or self.qualified
 
     @property
     def qualified(self) -> str:
         """`deployments.apps`, as error messages name it."""
-        return self.key
+        return f"{self.resource}.{self.group}" if self.group else self.resource
 
     @property
     def qualified_kind(self) -> str:

@@ -131,6 +131,7 @@ _BUILTIN_FIELDS: dict[str, frozenset[str]] = {
             "involvedObject.fieldPath",
             "reason",
             "reportingComponent",
+            "reportingController",
             "source",
             "type",
             "regarding.kind",
@@ -168,7 +169,7 @@ def fields(key: str, text: str, selectable: tuple[str, ...] = ()) -> Match | Non
     """The field selector of a resource (`pods`, `replicasets.apps`) as a function; ApiError 400 for a field that is not selectable."""
     if not text.strip():
         return None
-    known = _BUILTIN_FIELDS.get("events" if key.startswith("events.") else key, frozenset())
+    known = _BUILTIN_FIELDS.get(key, frozenset())
     terms: list[tuple[tuple[str, ...], str, bool]] = []
     for part in text.split(","):
         found = re.match(r"^\s*([^=!]+?)\s*(==|!=|=)\s*(.*?)\s*$", part)
@@ -177,6 +178,7 @@ def fields(key: str, text: str, selectable: tuple[str, ...] = ()) -> Match | Non
         name = found[1]
         if name not in ("metadata.name", "metadata.namespace") and name not in known and name not in selectable:
             raise errors.bad_request(f"field label not supported: {name}")
+        name = name.replace("regarding.", "involvedObject.").replace("reportingController", "reportingComponent")
         terms.append((tuple(name.split(".")), found[3], found[2] == "!="))
 
     def matches(obj: Object) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 from varka.cluster.store.database import Database, Key, Write
 from varka.cluster.store.log import Change, ChangeLog, Entry, Object
 
-WINDOW = 4096
+WINDOW = 1024
 """Changes of each resource that stay known for watches."""
 
 

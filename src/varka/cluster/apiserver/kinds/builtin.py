@@ -104,6 +104,7 @@ def infos() -> list[ResourceInfo]:
                 storage_version=version,
                 schema_ref=f"{package}.{version}.{kind}",
                 list_kind=f"{kind}List",
+                stored_as="events" if group == "events.k8s.io" else "",
             )
         )
     return found

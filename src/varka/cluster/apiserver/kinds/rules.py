@@ -253,7 +253,7 @@ _RULES: dict[str, Rules] = {
     "services": Rules(check=services.validate, compare=services.validate_update),
     "deployments.apps": Rules(check=workloads.validate_deployment, compare=workloads.immutable_selector),
     "replicasets.apps": Rules(check=workloads.validate_replicated, compare=workloads.immutable_selector),
-    "statefulsets.apps": Rules(check=workloads.validate_replicated, compare=workloads.immutable_selector),
+    "statefulsets.apps": Rules(check=workloads.validate_replicated, compare=workloads.immutable_stateful),
     "daemonsets.apps": Rules(check=workloads.validate_replicated, compare=workloads.immutable_selector),
     "jobs.batch": Rules(check=workloads.validate_job, compare=workloads.immutable_template),
     "cronjobs.batch": Rules(check=workloads.validate_cron_job),

@@ -99,3 +99,16 @@ def immutable_template(new: Object, old: Object) -> list[Cause]:
     """A Job's selector, completions and template may not change."""
     fields = ("selector", "template", "completionMode")
     return [errors.invalid(f"spec.{name}", new["spec"].get(name), "field is immutable") for name in fields if new["spec"].get(name) != old["spec"].get(name)]
+
+
+_STATEFUL_FREE = ("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds")
+
+
+def immutable_stateful(new: Object, old: Object) -> list[Cause]:
+    """Of a StatefulSet only some fields may change."""
+    before, after = ({key: value for key, value in obj["spec"].items() if key not in _STATEFUL_FREE} for obj in (old, new))
+    if before == after:
+        return []
+    listed = ", ".join(f"'{name}'" for name in _STATEFUL_FREE[:-1])
+    text = f"updates to statefulset spec for fields other than {listed} and '{_STATEFUL_FREE[-1]}' are forbidden"
+    return [errors.forbidden_value("spec", text)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from varka.client.api import ApiError, Object
 from varka.cluster.apiserver import errors
-from varka.cluster.apiserver.kinds import rules
+from varka.cluster.apiserver.kinds import events, rules
 from varka.cluster.apiserver.registry import ResourceInfo
 from varka.cluster.apiserver.request import Attributes
 from varka.cluster.apiserver.schema import decoding, definitions, structural
@@ -116,14 +116,16 @@ def _json_type(value: Any) -> str:
 
 
 def to_version(obj: Object, info: ResourceInfo) -> Object:
-    """The object as another version of its resource serves it: only apiVersion differs (conversion strategy None)."""
+    """The object as another version of its resource serves it; but for events, only apiVersion differs (conversion strategy None)."""
     if obj.get("apiVersion") == info.api_version:
         return obj
-    return {**obj, "apiVersion": info.api_version}
+    return events.to_new(obj) if info.stored_as else {**obj, "apiVersion": info.api_version}
 
 
 def to_storage(obj: Object, info: ResourceInfo) -> Object:
     """The object in the version in which its resource is kept."""
+    if info.stored_as:
+        return events.to_core(obj)
     stored = f"{info.group}/{info.storage_version}" if info.group else info.storage_version
     if not info.storage_version or obj.get("apiVersion") == stored:
         return obj

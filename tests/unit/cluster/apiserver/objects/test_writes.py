@@ -238,3 +238,25 @@ async def test_pod_needs_its_service_account(server: ApiServer) -> None:
     await server.api.create(Gvr("", "v1", "serviceaccounts"), {"metadata": {"name": "sa"}}, "default")
     obj = await server.api.create(PODS, pod, "default")
     assert obj["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["path"] == "token"
+
+
+async def test_events_have_two_forms(server: ApiServer) -> None:
+    """An event of events.k8s.io is a core event, and the other way round."""
+    new, core = Gvr("events.k8s.io", "v1", "events"), Gvr("", "v1", "events")
+    event = {"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p"}, "note": "hi", "reportingController": "c", "type": "Normal"}
+    made = await server.api.create(new, event, "default")
+    assert (made["apiVersion"], made["note"]) == ("events.k8s.io/v1", "hi")
+    shown = await server.api.get(core, "e", "default")
+    assert (shown["apiVersion"], shown["message"], shown["involvedObject"]["name"]) == ("v1", "hi", "p")
+    changed = await server.api.patch(new, "e", {"note": "ho"}, "default")
+    assert changed["note"] == "ho"
+    found = await server.api.list(core, "default", field_selector="involvedObject.name=p,type=Normal")
+    assert [item["message"] for item in found.items] == ["ho"]
+
+
+async def test_stateful_set_fields(server: ApiServer) -> None:
+    """Of a StatefulSet the service's name may not change."""
+    sets = Gvr("apps", "v1", "statefulsets")
+    await server.api.create(sets, deployment(serviceName="s"), "default")
+    error = await refused(server.api.patch(sets, "web", {"spec": {"serviceName": "t"}}, "default"))
+    assert error.message.startswith('StatefulSet.apps "web" is invalid: spec: Forbidden: updates to statefulset spec for fields other than')
