@@ -137,7 +137,7 @@ class WebhookAdmission:
                 return obj
             patched: Object = jsonpatch.JsonPatch(operations).apply(_as_version(obj, call.info))
             return {**patched, "apiVersion": obj["apiVersion"]} if "apiVersion" in obj else patched
-        except (ValueError, jsonpatch.JsonPatchException, webhook_calls.CallFailed) as error:
+        except (ValueError, TypeError, jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, webhook_calls.CallFailed) as error:
             return self._failed(call.webhook, str(error), obj)
 
     async def _ask(self, call: Call, attributes: Attributes, operation: str, obj: Object | None, old: Object | None) -> Object | None:

@@ -230,6 +230,25 @@ async def test_bad_answers(world: World) -> None:
     assert (await refusal(world))[0] == 500
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "replace", "path": "/no/such", "value": 1},
+        {"op": "add", "path": "no-pointer", "value": 1},
+        {"op": "odd", "path": "/x"},
+        {"op": "replace", "path": "", "value": 3},
+        "text",
+    ],
+)
+async def test_bad_patch(world: World, operation: Any) -> None:
+    """A patch that does not fit the object refuses the request."""
+    world.configure({})
+    world.server.answer = lambda request: patch(operation)
+    code, _, message = await refusal(world)
+    assert code == 500
+    assert message.startswith('Internal error occurred: failed calling webhook "hook.example": ')
+
+
 async def test_failing_open(world: World) -> None:
     """With failurePolicy Ignore the object passes unchanged."""
     await world.endpoints(1)
