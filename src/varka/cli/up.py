@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from varka.cluster import checks, children, settings, state
 
 _PATIENCE = 60.0
 _POLL = 0.01
+_SIGN_IN = 10.0
 _USUAL_API_PORT = 6443
 _NODE_AGENT = ["{python}", "-P", "-m", "varka.agent", "--state", "{state}"]
 
@@ -83,15 +86,27 @@ def configure(folder: state.StateFolder, wanted: Wanted) -> settings.ClusterSett
     return chosen
 
 
+@contextlib.contextmanager
+def alone(folder: state.StateFolder) -> Iterator[None]:
+    """Let only one `varka up` at a time prepare and start a cluster."""
+    with (folder.root / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def launch(folder: state.StateFolder) -> subprocess.Popen[bytes]:
-    """Start the supervisor, free of this terminal."""
+    """Start the supervisor, free of this terminal, and wait until it has signed in."""
     script = Path(children.__file__).with_name("supervisor.py")
     log = folder.logs / "supervisor.log"
     with log.open("ab") as sink:
         os.fchmod(sink.fileno(), 0o600)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             children.bare_python(script, str(folder.root)), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd="/", close_fds=True
         )
+    deadline = time.monotonic() + _SIGN_IN
+    while not folder.supervisor_file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return process
 
 
 def wait_ready(folder: state.StateFolder, process: subprocess.Popen[bytes] | None, say: Callable[[str], None]) -> None:
@@ -153,12 +168,15 @@ def command(name: str, wait: bool, egress: bool | None, catalog: tuple[str, ...]
     machine = checks.Machine()
     require([checks.python(), checks.namespaces(machine), *checks.tools(machine), *checks.room(folder.root, machine)])
     folder.create()
-    if clean(folder):
-        click.echo("  removed what a killed cluster had left")
     catalogs = tuple(os.path.abspath(file) for file in catalog) or None
-    config = configure(folder, Wanted(name=name, egress=egress, catalogs=catalogs))
-    click.echo(f"starting cluster {name}")
-    process = launch(folder)
+    with alone(folder):
+        if running(folder):
+            raise VarkaError(f"cluster {name} is being started by another varka up", "wait for it, then look at varka status")
+        if clean(folder):
+            click.echo("  removed what a killed cluster had left")
+        config = configure(folder, Wanted(name=name, egress=egress, catalogs=catalogs))
+        click.echo(f"starting cluster {name}")
+        process = launch(folder)
     if not wait:
         return
     wait_ready(folder, process, say)

@@ -54,10 +54,9 @@ class Addresses:
             self._taken.discard(number)
             self._save()
 
-    def keep_only(self, uids: set[str]) -> None:
-        """Forget every owner that is not in `uids`."""
-        for uid in [uid for uid in self._owners if uid not in uids]:
-            self.give_back(uid)
+    def owners(self) -> set[str]:
+        """Everyone who has an address."""
+        return set(self._owners)
 
     def _save(self) -> None:
         if self._file:

@@ -61,6 +61,11 @@ class PodNetwork:
             await asyncio.to_thread(self._unlink, address)
             self._addresses.give_back(uid)
 
+    async def retain(self, uids: set[str]) -> None:
+        """Detach every pod that is not in `uids`: those that ended while the node was away."""
+        for uid in self._addresses.owners() - uids:
+            await self.detach(uid)
+
     def address(self, uid: str) -> str:
         """The pod's address, or the empty string."""
         return self._addresses.of(uid)

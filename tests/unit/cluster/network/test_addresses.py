@@ -39,12 +39,3 @@ def test_a_restart_remembers_owners_and_position(tmp_path: Path) -> None:
     first.give_back("a")
     second = Addresses("10.244.0.0/16", ("10.244.0.1",), file)
     assert (second.of("a"), second.of("b"), second.take("c")) == ("", "10.244.0.3", "10.244.0.4")
-
-
-def test_keep_only_forgets_the_rest() -> None:
-    """Pods that went while the node was away give their addresses back."""
-    pool = Addresses("10.244.0.0/16", ("10.244.0.1",))
-    pool.take("a")
-    pool.take("b")
-    pool.keep_only({"b"})
-    assert (pool.of("a"), pool.of("b")) == ("", "10.244.0.3")
