@@ -109,6 +109,15 @@ def launch(folder: state.StateFolder) -> subprocess.Popen[bytes]:
     return process
 
 
+def start(folder: state.StateFolder, wanted: Wanted) -> subprocess.Popen[bytes]:
+    """Prepare the folder and start the supervisor."""
+    if clean(folder):
+        click.echo("  removed what a killed cluster had left")
+    configure(folder, wanted)
+    click.echo(f"starting cluster {wanted.name}")
+    return launch(folder)
+
+
 def wait_ready(folder: state.StateFolder, process: subprocess.Popen[bytes] | None, say: Callable[[str], None]) -> None:
     """Wait for the Ready node, telling of each step; VarkaError with the end of the log when it does not come."""
     steps = {
@@ -161,25 +170,20 @@ def command(name: str, wait: bool, egress: bool | None, catalog: tuple[str, ...]
         click.echo(f"  {text:<14} {time.monotonic() - begin:5.2f} s")
 
     folder = state.folder(name)
-    if running(folder):
+    if not running(folder):
+        machine = checks.Machine()
+        require([checks.python(), checks.namespaces(machine), *checks.tools(machine), *checks.room(folder.root, machine)])
+        folder.create()
+    catalogs = tuple(os.path.abspath(file) for file in catalog) or None
+    with alone(folder):
+        process = None if running(folder) else start(folder, Wanted(name=name, egress=egress, catalogs=catalogs))
+    if not wait:
+        return
+    if process is None:
         wait_ready(folder, None, lambda _: None)
         click.echo(f"cluster {name} is already running")
         return
-    machine = checks.Machine()
-    require([checks.python(), checks.namespaces(machine), *checks.tools(machine), *checks.room(folder.root, machine)])
-    folder.create()
-    catalogs = tuple(os.path.abspath(file) for file in catalog) or None
-    with alone(folder):
-        if running(folder):
-            raise VarkaError(f"cluster {name} is being started by another varka up", "wait for it, then look at varka status")
-        if clean(folder):
-            click.echo("  removed what a killed cluster had left")
-        config = configure(folder, Wanted(name=name, egress=egress, catalogs=catalogs))
-        click.echo(f"starting cluster {name}")
-        process = launch(folder)
-    if not wait:
-        return
     wait_ready(folder, process, say)
-    click.echo(f"cluster {name} is running at https://127.0.0.1:{config.api_port}")
+    click.echo(f"cluster {name} is running at https://127.0.0.1:{settings.load(folder.settings).api_port}")
     suffix = "" if name == state.DEFAULT_NAME else f" --name {name}"
     click.echo(f'next: eval "$(varka env{suffix})"')
