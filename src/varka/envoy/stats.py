@@ -20,10 +20,17 @@ from google.protobuf import wrappers_pb2
 from varka.envoy import messages, peers
 
 NAME = "envoy.access_loggers.stats"
-PREFIX = "istio"
-"""First part of every metric's name; deprecated in Envoy 1.40, whose new way to say it is not in the published messages yet."""
+SCOPE = b"\x32\x0e" + b"\x2a\x05istio" + b"\x32\x05istio"
+"""Field 6 of Config, `stats_scope` {prefix: istio, sharing_name: istio}: Envoy 1.40 requires it where the deprecated
+`stat_prefix` is not given, but the published messages do not have it yet. All loggers of a proxy share one scope."""
 
 LogType = data_pb2.AccessLogType
+
+
+def _packed(config: Any) -> Any:
+    result = messages.packed(config)
+    result.value += SCOPE
+    return result
 
 
 def _own(fact: str) -> str:
@@ -106,7 +113,6 @@ def _http(tags: Mapping[str, str], protocol: str) -> Any:
     tags = {**tags, "request_protocol": protocol, **REQUEST}
     histogram = stats_pb2.Config.Histogram
     config = stats_pb2.Config(
-        stat_prefix=PREFIX,
         counters=[stats_pb2.Config.Counter(stat=_stat("requests_total", tags), value_fixed=wrappers_pb2.UInt64Value(value=1))],
         histograms=[
             histogram(stat=_stat("request_duration_milliseconds", tags), unit=histogram.Milliseconds, value_format="%DURATION%"),
@@ -114,7 +120,7 @@ def _http(tags: Mapping[str, str], protocol: str) -> Any:
             histogram(stat=_stat("response_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_SENT%"),
         ],
     )
-    return accesslog_pb2.AccessLog(name=NAME, typed_config=messages.packed(config))
+    return accesslog_pb2.AccessLog(name=NAME, typed_config=_packed(config))
 
 
 @lru_cache(maxsize=2)
@@ -134,9 +140,8 @@ def _tcp(tags: Mapping[str, str]) -> list[Any]:
     tags = {**tags, "request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
     one = wrappers_pb2.UInt64Value(value=1)
     counter = stats_pb2.Config.Counter
-    opened = stats_pb2.Config(stat_prefix=PREFIX, counters=[counter(stat=_stat("tcp_connections_opened_total", tags), value_fixed=one)])
+    opened = stats_pb2.Config(counters=[counter(stat=_stat("tcp_connections_opened_total", tags), value_fixed=one)])
     closed = stats_pb2.Config(
-        stat_prefix=PREFIX,
         counters=[
             counter(stat=_stat("tcp_connections_closed_total", tags), value_fixed=one),
             counter(stat=_stat("tcp_received_bytes_total", tags), value_format="%BYTES_RECEIVED%"),
@@ -148,7 +153,7 @@ def _tcp(tags: Mapping[str, str]) -> list[Any]:
 
 def _at(kind: int, config: Any) -> Any:
     when = accesslog_pb2.AccessLogFilter(log_type_filter=accesslog_pb2.LogTypeFilter(types=[kind]))
-    return accesslog_pb2.AccessLog(name=NAME, filter=when, typed_config=messages.packed(config))
+    return accesslog_pb2.AccessLog(name=NAME, filter=when, typed_config=_packed(config))
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from varka.envoy import exposition
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def seen() -> Any:
+    """What the requests between real Envoys saw."""
+    if shutil.which("nft") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode != 0:
+        pytest.skip("needs nft and unprivileged namespaces")
+    done = subprocess.run(["unshare", "-rn", sys.executable, "-m", "tests.system.envoy_pair"], cwd=ROOT, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_envoy_accepts_everything(seen: Any) -> None:
+    """No resource is refused, and no deprecated field is used."""
+    assert seen["refusals"] == []
+    assert not any("eprecated" in log for log in seen["logs"].values())
+
+
+def test_every_certificate_stream_carries_its_nonce(seen: Any) -> None:
+    """The agent can tell the Envoys apart by the secret that each was started with."""
+    assert seen["nonces"] == ["nonce-client", "nonce-ingress", "nonce-web"]
+
+
+def test_the_application_sees_the_callers_identity(seen: Any) -> None:
+    """A request through both sidecars arrives with the caller's SPIFFE ID, and without the headers that proxies exchange."""
+    headers = json.loads(seen["get"]["body"])["headers"]
+    assert seen["get"]["status"] == 200
+    assert "URI=spiffe://cluster.local/ns/default/sa/client" in headers["x-forwarded-client-cert"]
+    assert not any(name.startswith("x-varka") for name in headers)
+
+
+@pytest.mark.parametrize("name", ["post", "secret", "sniffed-http-post", "gateway-post"])
+def test_what_is_not_allowed_is_denied(seen: Any, name: str) -> None:
+    """Requests outside the policies get 403 with Envoy's text."""
+    assert (seen[name]["status"], seen[name]["body"]) == (403, "RBAC: access denied")
+
+
+def test_the_log_names_the_policy(seen: Any) -> None:
+    """A denial by a DENY policy is logged with the policy's name."""
+    assert "rbac_access_denied_matched_policy[ns[default]-policy[no-secret]-rule[0]]" in seen["logs"]["web"]
+
+
+@pytest.mark.parametrize("name", ["plain", "unknown-host"])
+def test_strict_refuses_plain_requests(seen: Any, name: str) -> None:
+    """Without mTLS there is no answer at all."""
+    assert seen[name]["status"] == 0
+
+
+def test_strict_covers_ports_without_a_service(seen: Any) -> None:
+    """A port that no service points at is no way around mTLS."""
+    assert seen["plain-other-port"].startswith("error") or seen["plain-other-port"] == ""
+
+
+def test_tcp_passes(seen: Any) -> None:
+    """Bytes that are not HTTP reach the application through mTLS, on a TCP port and on a sniffed one."""
+    assert (seen["tcp"], seen["sniffed-tcp"]) == ("PING", "PING\n")
+
+
+def test_http_is_sniffed(seen: Any) -> None:
+    """On a port of unknown protocol HTTP is recognised on both sides."""
+    assert seen["sniffed-http"]["status"] == 200
+
+
+def test_a_wrong_server_is_not_trusted(seen: Any) -> None:
+    """A server whose certificate is not the service's gets no request."""
+    assert seen["wrong-identity"]["status"] == 503
+
+
+def test_rules_of_a_virtual_service(seen: Any) -> None:
+    """Fault, redirect, direct response and rewrite do what they say."""
+    assert seen["abort"]["status"] == 418
+    assert (seen["redirect"]["status"], seen["redirect"]["headers"]["location"]) == (302, "http://web:9080/new")
+    assert (seen["direct"]["status"], seen["direct"]["body"]) == (203, "here")
+    rewritten = json.loads(seen["rewrite"]["body"])
+    assert (rewritten["path"], rewritten["headers"]["x-set"]) == ("/rewritten/x", "yes")
+
+
+def test_a_gateway_speaks_mesh_mtls(seen: Any) -> None:
+    """A request through the gateway reaches the workload under the gateway's identity."""
+    headers = json.loads(seen["gateway"]["body"])["headers"]
+    assert "URI=spiffe://cluster.local/ns/istio-system/sa/ingress" in headers["x-forwarded-client-cert"]
+
+
+def test_requests_are_counted_on_both_sides(seen: Any) -> None:
+    """`istio_requests_total` tells who called whom, how, and with what result."""
+    sent = exposition.istio(seen["stats"]["client"])
+    taken = exposition.istio(seen["stats"]["web"])
+    (line,) = (x for x in taken.splitlines() if x.startswith("istio_requests_total{") and 'response_code="200"' in x and 'source_workload="client"' in x)
+    for label in (
+        'reporter="destination"',
+        'source_principal="spiffe://cluster.local/ns/default/sa/client"',
+        'destination_service="web.default.svc.cluster.local"',
+        'connection_security_policy="mutual_tls"',
+        'security_policy="mutual_tls"',
+    ):
+        assert label in line
+    assert any('reporter="source"' in x and 'destination_workload="web"' in x for x in sent.splitlines())
+
+
+def test_a_spoofed_peer_is_overwritten(seen: Any) -> None:
+    """A header by which an application claims to be another workload does not get into the metrics."""
+    assert 'source_workload="root"' not in seen["stats"]["web"]
