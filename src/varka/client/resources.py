@@ -63,6 +63,11 @@ API_SERVICES = Gvr("apiregistration.k8s.io", "v1", "apiservices")
 LEASES = Gvr("coordination.k8s.io", "v1", "leases")
 PRIORITY_CLASSES = Gvr("scheduling.k8s.io", "v1", "priorityclasses")
 STORAGE_CLASSES = Gvr("storage.k8s.io", "v1", "storageclasses")
+POD_TEMPLATES = Gvr("", "v1", "podtemplates")
+RUNTIME_CLASSES = Gvr("node.k8s.io", "v1", "runtimeclasses")
+SIGNING_REQUESTS = Gvr("certificates.k8s.io", "v1", "certificatesigningrequests")
+VALIDATING_POLICIES = Gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
+VALIDATING_POLICY_BINDINGS = Gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings")
 TOKEN_REVIEWS = Gvr("authentication.k8s.io", "v1", "tokenreviews")
 SUBJECT_ACCESS_REVIEWS = Gvr("authorization.k8s.io", "v1", "subjectaccessreviews")
 
@@ -105,6 +110,11 @@ BUILTIN: tuple[Resource, ...] = (
     Resource(LEASES, "Lease", True),
     Resource(PRIORITY_CLASSES, "PriorityClass", False),
     Resource(STORAGE_CLASSES, "StorageClass", False),
+    Resource(POD_TEMPLATES, "PodTemplate", True),
+    Resource(RUNTIME_CLASSES, "RuntimeClass", False),
+    Resource(SIGNING_REQUESTS, "CertificateSigningRequest", False),
+    Resource(VALIDATING_POLICIES, "ValidatingAdmissionPolicy", False),
+    Resource(VALIDATING_POLICY_BINDINGS, "ValidatingAdmissionPolicyBinding", False),
 )
 """The kinds that callers name; a server need not have all of them."""
 

@@ -59,7 +59,11 @@ class StoredKinds:
         if new is None and old is not None:
             gone = self._kinds.pop((old["spec"]["group"], old["spec"]["names"]["plural"]), None)
             if gone is not None:
+                left = list(self._context.informer(gone.gvr))
                 self._context.informers.forget(gone.gvr)
+                for obj in left:
+                    for handler in self._handlers:
+                        handler(gone, obj, None)
         elif new is not None and any(one["type"] == "Established" and one["status"] == "True" for one in (new.get("status") or {}).get("conditions") or ()):
             defined = resources.defined(new)
             if defined and (new["spec"]["group"], new["spec"]["names"]["plural"]) not in self._kinds:

@@ -104,11 +104,11 @@ class Subresources:
         pod = self._writes.entry(info, attributes.namespace, attributes.name).object
         if pod["spec"].get("nodeName"):
             raise errors.conflict(info, attributes.name, f'pod {attributes.name} is already assigned to node "{pod["spec"]["nodeName"]}"')
-        conditions = [item for item in (pod.get("status") or {}).get("conditions") or () if item.get("type") != "PodScheduled"]
-        await self._writes.patch(_without_subresource(attributes), PatchType.MERGE, {"spec": {"nodeName": node}}, options)
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": _now(self._writes)}
-        status = {"status": {"conditions": [*conditions, scheduled]}}
-        await self._writes.patch(_with_subresource(attributes, "status"), PatchType.MERGE, status, options)
+        # The condition comes first, and is merged by its type: as soon as a pod has a node, the kubelet writes its status.
+        status = {"status": {"conditions": [scheduled]}}
+        await self._writes.patch(_with_subresource(attributes, "status"), PatchType.STRATEGIC, status, options)
+        await self._writes.patch(_without_subresource(attributes), PatchType.MERGE, {"spec": {"nodeName": node}}, options)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def evict(self, attributes: Attributes, body: Any) -> Object:
