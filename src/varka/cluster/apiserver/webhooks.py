@@ -21,6 +21,7 @@ from varka.client.informers import Informers
 from varka.cluster.apiserver import errors, reviews, webhook_calls, webhook_rules
 from varka.cluster.apiserver.registry import Registry, ResourceInfo
 from varka.cluster.apiserver.request import Attributes
+from varka.cluster.apiserver.schema import cel
 from varka.cluster.apiserver.webhook_rules import Call, Webhook
 
 log = logging.getLogger(__name__)
@@ -98,11 +99,7 @@ class WebhookAdmission:
             labels = await self._namespace_labels(attributes, obj if obj is not None else old)
         if not webhook_rules.selected(webhook, attributes, labels, (obj, old)):
             return None
-        if webhook.spec.get("matchConditions"):
-            text = f'admission webhook "{webhook.name}" has matchConditions, which this cluster cannot evaluate'
-            if webhook.fails_closed:
-                raise ApiError(403, "Forbidden", text)
-            log.warning("%s; it is passed over", text)
+        if webhook.spec.get("matchConditions") and not _conditions_hold(call, review_request(call, attributes, operation, obj, old)):
             return None
         if attributes.dry_run and webhook.has_side_effects:
             raise errors.bad_request(f"admission webhook {json.dumps(webhook.name)} does not support dry run")
@@ -163,6 +160,25 @@ class WebhookAdmission:
             raise errors.internal(message)
         log.warning("%s; failing open", message)
         return obj
+
+
+def _conditions_hold(call: Call, request: Object) -> bool:
+    """Whether all matchConditions are true; ApiError 403 when none is false, one cannot be evaluated and the webhook fails closed."""
+    variables = {"object": request["object"], "oldObject": request["oldObject"], "request": request}
+    failures: list[str] = []
+    for condition in call.webhook.spec["matchConditions"]:
+        try:
+            if not cel.holds(condition["expression"], variables):
+                return False
+        except ValueError as error:
+            failures.append(f"expression '{condition['expression']}' resulted in error: {error}")
+    if not failures:
+        return True
+    text = "; ".join(failures)
+    if call.webhook.fails_closed:
+        raise errors.forbidden(call.info, request.get("name", ""), text)
+    log.warning('webhook "%s" is passed over: %s', call.webhook.name, text)
+    return False
 
 
 def denial(name: str, result: Object) -> ApiError:

@@ -293,11 +293,34 @@ async def test_validation(world: World) -> None:
         await world.admission.validate(asked(), "CREATE", POD, None)
 
 
-async def test_match_conditions_are_refused(world: World) -> None:
-    """A condition that cannot be evaluated is never taken as met."""
-    world.configure({"matchConditions": [{"name": "c", "expression": "true"}]})
-    assert (await refusal(world))[0] == 403
-    world.configure({"matchConditions": [{"name": "c", "expression": "true"}], "failurePolicy": "Ignore"})
+@pytest.mark.parametrize(
+    ("expression", "called"),
+    [
+        ("object.metadata.labels.app == 'p'", True),
+        ("object.metadata.namespace == 'bank'", False),
+        ("!('system:nodes' in request.userInfo.groups)", True),
+        ("request.operation == 'CREATE' && request.resource.resource == 'pods'", True),
+        ("oldObject == null", True),
+        ("has(object.metadata.annotations)", False),
+    ],
+)
+async def test_match_conditions(world: World, expression: str, called: bool) -> None:
+    """CEL conditions over the request say whether a webhook is asked."""
+    world.configure({"matchConditions": [{"name": "c", "expression": expression}]})
+    await world.admission.mutate(asked(), "CREATE", POD, None)
+    assert bool(world.server.requests) is called
+
+
+async def test_match_condition_that_fails(world: World) -> None:
+    """A condition that cannot be evaluated refuses or passes over, by failurePolicy; another that is false settles it."""
+    broken = {"name": "c", "expression": "object.spec.nothing == 1"}
+    world.configure({"matchConditions": [broken]})
+    code, reason, message = await refusal(world)
+    assert (code, reason) == (403, "Forbidden")
+    assert message.startswith("pods \"p\" is forbidden: expression 'object.spec.nothing == 1' resulted in error: ")
+    world.configure({"matchConditions": [broken, {"name": "d", "expression": "false"}]})
+    await world.admission.mutate(asked(), "CREATE", POD, None)
+    world.configure({"matchConditions": [broken], "failurePolicy": "Ignore"})
     await world.admission.mutate(asked(), "CREATE", POD, None)
     assert world.server.requests == []
 

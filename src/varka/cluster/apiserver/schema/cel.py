@@ -117,6 +117,17 @@ def _given(node: Node, value: Any) -> Any:
     return float(value) if node.type == "number" and isinstance(value, int) else value
 
 
+def holds(expression: str, variables: dict[str, Any]) -> bool:
+    """Whether a condition over `object`, `oldObject` and `request` is true; ValueError when it cannot be said."""
+    result = _program(expression).eval(data=variables)
+    value = result.plain_value()
+    if result.type().name() == "ERROR":
+        raise ValueError(str(value))
+    if not isinstance(value, bool):
+        raise ValueError("the expression does not give a boolean")
+    return value
+
+
 def escape(name: str) -> str:
     """A property's name inside an expression."""
     if name in _RESERVED:
@@ -183,7 +194,8 @@ def _environment() -> Any:
         declare("max", ([texts], dyn, lambda items: max(_plain(items)), True)),
     ]
     extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_bindings.ExtBindings(), ext_math.ExtMath()]
-    return cel.NewEnv(variables={"self": dyn, "oldSelf": dyn}, functions=functions, extensions=extensions)
+    variables = dict.fromkeys(("self", "oldSelf", "object", "oldObject", "request"), dyn)
+    return cel.NewEnv(variables=variables, functions=functions, extensions=extensions)
 
 
 def _plain(items: Any) -> list[Any]:
