@@ -7,14 +7,11 @@ serves every stream, and a resource is put into its wire form once however many 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from varka.base.wire import WireResource
-
-REMEMBERED = 8
-"""Differences that a set keeps; streams are rarely more than a few states behind."""
 
 
 def varint(number: int) -> bytes:
@@ -74,16 +71,16 @@ class Change(NamedTuple):
 class ResourceSet:
     """Names and what they stand for. Equal names of one set occur once: the last one given wins."""
 
-    __slots__ = ("_changes", "_entries", "_version")
+    __slots__ = ("__weakref__", "_changes", "_entries", "_version")
 
     def __init__(self, resources: Iterable[WireResource] = (), previous: ResourceSet | None = None) -> None:
-        kept: Mapping[str, Packed] = previous._entries if previous is not None else {}
         entries: dict[str, Packed] = {}
+        kept: Mapping[str, Packed] = {} if previous is None else previous._entries
         for resource in resources:
             old = kept.get(resource.name)
             entries[resource.name] = old if old is not None and old.version == resource.version else Packed(resource)
-        self._entries = entries
-        self._changes: OrderedDict[int, tuple[ResourceSet, Change]] = OrderedDict()
+        self._entries: dict[str, Packed] = entries
+        self._changes: WeakKeyDictionary[ResourceSet, Change] = WeakKeyDictionary()
         self._version = ""
 
     def __len__(self) -> int:
@@ -119,9 +116,9 @@ class ResourceSet:
         """What has to be said to someone who knows `old`."""
         if old is self:
             return Change((), ())
-        kept = self._changes.get(id(old))
-        if kept is not None and kept[0] is old:
-            return kept[1]
+        kept = self._changes.get(old)
+        if kept is not None:
+            return kept
         mine, theirs = self._entries, old._entries
         updated = []
         for name, packed in mine.items():
@@ -129,14 +126,8 @@ class ResourceSet:
             if before is not packed and (before is None or before.version != packed.version):
                 updated.append(name)
         change = Change(tuple(sorted(updated)), tuple(sorted(name for name in theirs if name not in mine)))
-        self._changes[id(old)] = (old, change)
-        if len(self._changes) > REMEMBERED:
-            self._changes.popitem(last=False)
+        self._changes[old] = change
         return change
-
-    def forget(self) -> None:
-        """Let go of older sets, when nobody is served from them any more."""
-        self._changes.clear()
 
 
 EMPTY = ResourceSet()

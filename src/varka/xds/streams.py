@@ -235,10 +235,10 @@ class StreamState:
                 state.base, state.overrides = current, {}
             return None
         state.must_answer = False
-        packed = tuple(found for name in updated if (found := current.get(name)) is not None)
+        changed = tuple(found for name in updated if (found := current.get(name)) is not None)
         state.overrides = {name: state.known(name) for name in kept}
         state.base = current
-        return self._response(state, current, packed, tuple(removed))
+        return self._response(state, current, changed, tuple(removed))
 
     def _world_due(self, state: Subscription, current: ResourceSet) -> bool:
         if state.must_answer or state.base is None:
@@ -323,7 +323,11 @@ def _mentions(error: str, name: str) -> bool:
     at = error.find(name)
     while at >= 0:
         before, after = error[at - 1 : at] if at else "", error[at + len(name) : at + len(name) + 1]
-        if not (before.isalnum() or before in "|_-.") and not (after.isalnum() or after in "|_-"):
+        if not _joins(before, "|_-.") and not _joins(after, "|_-"):
             return True
         at = error.find(name, at + 1)
     return False
+
+
+def _joins(character: str, also: str) -> bool:
+    return bool(character) and (character.isalnum() or character in also)

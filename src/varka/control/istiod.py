@@ -1,0 +1,167 @@
+"""The control plane, put together: one object that owns every part and starts them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from varka.base.clock import Clock, SystemClock
+from varka.base.errors import VarkaError
+from varka.client.api import Api
+from varka.control import metrics, status_writer, validation
+from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
+from varka.control.ca_service import CertificateService, Lifetimes
+from varka.control.debug_server import DebugServer
+from varka.control.events import Recorder
+from varka.control.inspection import Inspector
+from varka.control.injection.options import Options
+from varka.control.pipeline import MeshPipeline
+from varka.control.push import Pusher
+from varka.control.settings import Settings
+from varka.control.state import ClusterState
+from varka.control.tls_front import ServingCertificate, TlsFront
+from varka.control.webhook_server import BundlePatcher, WebhookServer
+from varka.identity.authority import Authority
+from varka.xds import server as xds_server
+
+log = logging.getLogger("varka.control")
+
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Istiod:
+    """All of the control plane. `run` serves until cancelled; `started` is set when every port is open."""
+
+    def __init__(self, api: Api, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.started = asyncio.Event()
+        self.ports: dict[str, int] = {}
+        self._api = api
+        self._clock = clock or SystemClock()
+        self.state = ClusterState(api, settings, self._changed, self._clock)
+        self._grpc_certificate = ServingCertificate(alpn=("h2",), client_certificates=True)
+        self._web_certificate = ServingCertificate()
+        self._keeper = AuthorityKeeper(api, settings, self._clock, self._authority_changed)
+        self._roots = RootDistributor(api, self._keeper, self.state.namespaces, self._clock)
+        self._bundles = BundlePatcher(api, settings.service, settings.namespace, lambda: self._keeper.authority.root_pem, self._clock)
+        self._recorder = Recorder(api, settings, self._clock)
+        self.pipeline = MeshPipeline(self.state, settings)
+        self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
+        self._front: TlsFront | None = None
+        self.discovery = xds_server.DiscoveryServer(self.pusher, self._identify, self._clock.monotonic)
+        self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
+        self._webhooks = WebhookServer(self._web_certificate, self.injection_options, self._namespace_labels, validation.problems)
+        self._status = status_writer.StatusWriter(api, self.state, settings, self._clock)
+        inspector = Inspector(self.pusher, self.state, settings)
+        version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}
+        self._debug = DebugServer(inspector, version)
+
+    def _changed(self, reason: str) -> None:
+        if reason == "secret":
+            self._keeper.changed(self.state.secrets.get(CACERTS, self.settings.namespace))
+        self.pusher.changed(reason)
+        self._status.changed(reason)
+
+    def _authority_changed(self, found: Authority) -> None:
+        chain, key, root = self._keeper.serving_certificate()
+        for certificate in (self._grpc_certificate, self._web_certificate):
+            certificate.use(chain, key, root)
+        self._roots.refresh()
+        self._bundles.refresh()
+
+    def _identify(self, peer: str) -> str:
+        return self._front.identify(peer) if self._front is not None else ""
+
+    def trust_domain(self) -> str:
+        """The mesh's trust domain, as it is set now."""
+        return str(self.state.mesh_config.get("trustDomain") or "cluster.local")
+
+    def lifetimes(self) -> Lifetimes:
+        """Of workload certificates, as they are set now."""
+        settings = self.settings
+        text = self.state.mesh_config.get("certificateTTL")
+        if text:
+            from varka.base import durations
+
+            try:
+                wanted = durations.seconds(str(text))
+                return Lifetimes(default=wanted, maximum=wanted)
+            except ValueError as error:
+                log.warning("certificateTTL of the mesh configuration is not used: %s", error)
+        return Lifetimes(default=settings.workload_certificate_lifetime, maximum=settings.max_workload_certificate_lifetime)
+
+    def injection_options(self) -> Options:
+        """What injection goes by now."""
+        settings = self.settings
+        return Options(
+            mesh=self.state.mesh_config,
+            values=self.state.values,
+            revision=settings.revision,
+            native_sidecars=settings.native_sidecars or str(self._pilot_env("ENABLE_NATIVE_SIDECARS")).lower() == "true",
+            cluster_domain=settings.cluster_domain,
+        )
+
+    def _pilot_env(self, name: str) -> object:
+        return ((self.state.values.get("pilot") or {}).get("env") or {}).get(name, "")
+
+    def _namespace_labels(self, name: str) -> dict[str, str] | None:
+        found = self.state.namespaces.get(name)
+        return None if found is None else dict(found["metadata"].get("labels") or {})
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        metrics.INFO.labels(version=self.settings.version).set(1)
+        metrics.BUILD.labels(component="pilot", tag=self.settings.version).set(1)
+        grpc_server = grpc.aio.server(options=xds_server.OPTIONS)
+        grpc_server.add_generic_rpc_handlers((self.discovery.handlers(), self._ca.handlers()))
+        inner = grpc_server.add_insecure_port("127.0.0.1:0")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.state.run(), name="state")
+                tasks.create_task(self._recorder.run(), name="events")
+                tasks.create_task(self.pusher.run(), name="push")
+                self.ports["monitoring"] = await self._debug.start(self.settings.bind, self.settings.monitoring_port)
+                await self.state.synced.wait()
+                await self._load_authority()
+                tasks.create_task(self._roots.run(), name="roots")
+                tasks.create_task(self._bundles.run(), name="bundles")
+                tasks.create_task(self._status.run(), name="status")
+                await grpc_server.start()
+                self._front = TlsFront(self._grpc_certificate, inner)
+                self.ports["secure"] = await self._front.start(self.settings.bind, self.settings.secure_port)
+                self.ports["webhook"] = await self._webhooks.start(self.settings.bind, self.settings.webhook_port)
+                log.info("serving %s", ", ".join(f"{name} on {port}" for name, port in self.ports.items()))
+                self.started.set()
+                await asyncio.Event().wait()
+        finally:
+            await self._stop(grpc_server)
+
+    async def _load_authority(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._keeper.load(self.trust_domain())
+                return
+            except VarkaError as error:
+                wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                log.warning("no certificate authority yet (next attempt in %.1f s): %s", wait, error)
+                attempt += 1
+                await self._clock.sleep(wait)
+
+    async def _stop(self, grpc_server: Any) -> None:
+        if self._front is not None:
+            await self._front.stop()
+        await grpc_server.stop(0.2)
+        await self._webhooks.stop()
+        await self._debug.stop()
+
+
+def describe(error: BaseException) -> str:
+    """An exception for the log, groups unfolded."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(describe(one) for one in error.exceptions)
+    return f"{type(error).__name__}: {error}"
