@@ -7,6 +7,7 @@ only after it is on disk, in the order of revisions. Lists and watches never tou
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 from varka.cluster.store.database import Database, Key, Write
 from varka.cluster.store.log import Change, ChangeLog, Entry, Object
 
+_log = logging.getLogger(__name__)
 WINDOW = 1024
 """Changes of each resource that stay known for watches."""
 
@@ -163,7 +165,10 @@ class Store:
 
     def _apply(self, key: Key, change: Change) -> None:
         for observer in self.observers:
-            observer(key, change)
+            try:
+                observer(key, change)
+            except Exception:
+                _log.exception("an observer failed at %s/%s/%s", *key)
         shelf = self._shelf(key.resource)
         if change.type == "DELETED":
             shelf.remove(key.namespace, key.name)

@@ -9,7 +9,7 @@ from varka.client.api import Object
 from varka.cluster.apiserver import errors
 from varka.cluster.apiserver.errors import Cause
 from varka.cluster.apiserver.kinds import defaults, pods, rules, services
-from varka.cluster.apiserver.kinds.customresources import CRDS, accept
+from varka.cluster.apiserver.kinds.customresources import CRDS, accept, resources
 from varka.cluster.apiserver.registry import ResourceInfo
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class Preparation:
         if info.key == "services" and not services.validate(obj):
             return self.allocator.assign(obj, dry_run=dry_run)
         if info.key == CRDS and not rules.of(CRDS).check(obj):
+            try:
+                list(resources(obj))
+            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+                return [Cause("spec.versions", "FieldValueInvalid", f"Invalid value: the schema cannot be used: {error}")]
             accept(obj, obj["metadata"].get("creationTimestamp", ""))
         return []
 

@@ -19,7 +19,7 @@ from varka.cluster.apiserver.objects.writes import MAX_ATTEMPTS, Writes
 from varka.cluster.apiserver.registry import ResourceInfo
 from varka.cluster.apiserver.request import Attributes, NoAdmission
 from varka.cluster.store.log import Entry
-from varka.cluster.store.store import RevisionConflict
+from varka.cluster.store.store import RevisionConflict, StoreFailed
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -132,7 +132,7 @@ class Deletion:
             new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
         if new == old:
             return intake.to_version(old, info), False
-        stored = await self._writes.store.put(self._writes.key(info, meta.get("namespace", ""), meta["name"]), new, entry.revision)
+        stored = await self._writes.put(info, new, entry.revision)
         return intake.to_version(stored.object, info), False
 
     def _grace(self, info: ResourceInfo, obj: Object, options: DeleteOptions) -> int:
@@ -151,7 +151,10 @@ class Deletion:
     async def remove(self, info: ResourceInfo, entry: Entry) -> Entry:
         """Take an object out of the store and give back what it held."""
         meta = entry.object["metadata"]
-        gone = await self._writes.store.delete(self._writes.key(info, meta.get("namespace", ""), meta["name"]), entry.revision)
+        try:
+            gone = await self._writes.store.delete(self._writes.key(info, meta.get("namespace", ""), meta["name"]), entry.revision)
+        except StoreFailed as error:
+            raise errors.internal(str(error)) from error
         self._writes.preparation.release(info, entry.object)
         return gone
 

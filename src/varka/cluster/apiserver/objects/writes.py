@@ -23,7 +23,7 @@ from varka.cluster.apiserver.request import Admission, Attributes, Extensions, N
 from varka.cluster.apiserver.schema import decoding, structural, validation
 from varka.cluster.store.database import Key
 from varka.cluster.store.log import Entry
-from varka.cluster.store.store import RevisionConflict, Store
+from varka.cluster.store.store import RevisionConflict, Store, StoreFailed
 
 MAX_ATTEMPTS = 20
 _GENERATED = frozenset(
@@ -139,7 +139,7 @@ class Writes:
                     self.preparation.release(info, obj)
                     raise errors.already_exists(info, obj["metadata"]["name"]) from None
                 obj["metadata"]["name"] = obj["metadata"]["generateName"][:58] + pods.random_suffix()
-            except BaseException:
+            except Exception:
                 self.preparation.release(info, obj)
                 raise
         raise AssertionError("unreachable")
@@ -259,7 +259,7 @@ class Writes:
         if _finished(new):
             if options.dry_run:
                 return Written(object=new, warnings=shown)
-            gone = await self.store.put(self.key(info, attributes.namespace, attributes.name), intake.to_storage(new, info), entry.revision)
+            gone = await self.put(info, intake.to_storage(new, info), entry.revision)
             await self.remove(info, gone)
             return Written(object=intake.to_version(gone.object, info), warnings=shown)
         stored = await self._store(info, new, entry.revision, options)
@@ -273,8 +273,15 @@ class Writes:
             if (current.revision if current else 0) != expected:
                 raise RevisionConflict(current)
             return obj
-        entry = await self.store.put(self.key(info, meta.get("namespace", ""), meta["name"]), obj, expected)
-        return entry.object
+        return (await self.put(info, obj, expected)).object
+
+    async def put(self, info: ResourceInfo, obj: Object, expected: int) -> Entry:
+        """Store an object in its storage version; RevisionConflict, or ApiError 500 when the disk fails."""
+        meta = obj["metadata"]
+        try:
+            return await self.store.put(self.key(info, meta.get("namespace", ""), meta["name"]), obj, expected)
+        except StoreFailed as error:
+            raise errors.internal(str(error)) from error
 
     async def _complete(self, info: ResourceInfo, obj: Object, old: Object | None) -> None:
         """Defaults, and what the kind's own admission adds."""

@@ -22,7 +22,6 @@ from varka.cluster.apiserver.registry import ResourceInfo
 from varka.cluster.apiserver.request import ANONYMOUS, Attributes, User
 from varka.cluster.apiserver.rest import discovery, negotiation, openapi, paths, streaming
 from varka.cluster.apiserver.rest.negotiation import Wanted
-from varka.cluster.store.store import StoreFailed
 
 _log = logging.getLogger(__name__)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -47,8 +46,8 @@ class Routes:
             return await self._resource(request, user, target)
         except ApiError as error:
             return _status(error)
-        except StoreFailed as error:
-            return _status(errors.internal(str(error)))
+        except RecursionError:
+            return _status(errors.bad_request("the body of the request is nested too deeply"))
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception:

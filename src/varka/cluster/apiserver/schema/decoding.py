@@ -125,7 +125,7 @@ def _fits(node: Node, value: Any) -> bool:
     if kind == "integer":
         if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
             return False
-        return abs(value) < 2**31 if node.format == "int32" else True
+        return abs(value) < (2**31 if node.format == "int32" else 2**63)
     if kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "int-or-string":

@@ -260,3 +260,16 @@ async def test_stateful_set_fields(server: ApiServer) -> None:
     await server.api.create(sets, deployment(serviceName="s"), "default")
     error = await refused(server.api.patch(sets, "web", {"spec": {"serviceName": "t"}}, "default"))
     assert error.message.startswith('StatefulSet.apps "web" is invalid: spec: Forbidden: updates to statefulset spec for fields other than')
+
+
+async def test_full_disk_is_an_api_error(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that the disk refuses is answered with 500, nothing is stored, and later writes work."""
+    import sqlite3
+
+    database = server.store._database
+    monkeypatch.setattr(database, "_write", lambda batch: sqlite3.OperationalError("database or disk is full"))
+    error = await refused(server.api.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, "default"))
+    assert (error.code, error.reason) == (500, "InternalError")
+    assert "disk is full" in error.message
+    monkeypatch.undo()
+    await server.api.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, "default")
