@@ -84,7 +84,7 @@ def _endpoints(slices: Iterable[Mapping[str, Any]], port_name: str, not_ready: b
 def base(config: ClusterSettings) -> str:
     """The table without any service: hooks, maps, refusal of what nothing answers, the way outside."""
     outside = f"ip daddr != {{ {config.pod_cidr}, {config.service_cidr}, 127.0.0.0/8, {GATEWAY}, 224.0.0.0/3 }}"
-    own = f"{{ 127.0.0.0/8, {config.node_ip}, {config.dns_ip}, {GATEWAY} }}"
+    own = f"{{ 127.0.0.0/8, {config.pod_cidr}, {config.dns_ip}, {GATEWAY} }}"
     way_out = (
         f"{outside} udp dport 53 dnat to {config.dns_ip}:53\n{outside} tcp dport 53 dnat to {config.dns_ip}:53\n"
         f"{outside} meta l4proto tcp dnat to {config.node_ip}:{config.egress_port}"
@@ -111,7 +111,7 @@ meta l4proto tcp reject with tcp reset
 reject with icmp type port-unreachable
 }}
 chain forward {{ type filter hook forward priority filter; policy accept; ip daddr {config.service_cidr} jump refuse; oifname "lo" jump refuse; }}
-chain local {{ type filter hook output priority filter; policy accept; oifname "lo" ip daddr != {own} jump refuse; }}
+chain local {{ type filter hook output priority filter; policy accept; ip daddr != {own} jump refuse; }}
 }}
 """
 
