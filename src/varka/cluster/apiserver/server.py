@@ -23,6 +23,8 @@ from varka.cluster.apiserver.rest.routes import Routes
 from varka.cluster.store.store import Store
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_MAX_LINE = 256 * 1024
+"""Bytes of a request line or header: the command of `kubectl exec` is in the URL."""
 _NAMESPACE = Gvr("", "v1", "namespaces")
 
 
@@ -56,7 +58,9 @@ class Listener:
         if self._runner is None:
             application = web.Application(client_max_size=0)
             application.router.add_route("*", "/{path:.*}", self._routes.handle)
-            self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+            self._runner = web.AppRunner(
+                application, access_log=None, handler_cancellation=True, shutdown_timeout=0.5, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE
+            )
             await self._runner.setup()
         return self._runner
 

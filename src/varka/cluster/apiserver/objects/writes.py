@@ -183,7 +183,8 @@ class Writes:
             warnings[:] = intake.unknown_fields(info, unknown, options.validation, patch=errors.show(patch))
             return obj
 
-        given = ((patch.get("metadata") or {}) if isinstance(patch, dict) else {}).get("resourceVersion") or ""
+        meta = patch.get("metadata") if isinstance(patch, dict) else None
+        given = (meta.get("resourceVersion") or "") if isinstance(meta, dict) else ""
         return await self._modify(attributes, info, change, options, warnings, expected=str(given), retry=not given)
 
     async def _apply(self, attributes: Attributes, info: ResourceInfo, patch: Any, options: Options) -> Written:
