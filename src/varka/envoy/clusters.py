@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from varka.base.wire import WireResource
-from varka.envoy import balancing, endpoints, memo, messages, names, policies, tls, upstream_protocols
+from varka.envoy import balancing, endpoints, memo, messages, names, policies, protowire, tls, upstream_protocols
 from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
 from varka.model.traffic import ConnectionPool, DestinationRule, TlsMode, TrafficPolicy
 from varka.model.view import InboundPort, MeshSettings, OutboundView
 
 Cluster = cluster_pb2.Cluster
+METADATA = protowire.number(Cluster, "metadata")
 TYPES = {
     Resolution.EDS: Cluster.EDS,
     Resolution.DNS: Cluster.STRICT_DNS,
@@ -48,11 +49,11 @@ def _of_port(service: Service, port: ServicePort, rule: DestinationRule | None, 
     if port.protocol.value == "UDP":
         return ()
     subsets = ("", *(subset.name for subset in rule.subsets)) if rule else ("",)
-    return tuple(messages.resource(cluster.name, cluster) for cluster in (build(service, port, rule, known, mesh, name) for name in subsets))
+    return tuple(_described(build(service, port, rule, known, mesh, name), service, port, rule, name) for name in subsets)
 
 
 def build(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str = "") -> Any:
-    """One outbound cluster as a message."""
+    """One outbound cluster as a message, without its metadata."""
     name = names.outbound(port.number, subset, service.hostname)
     policy = policies.merged(rule, port.number, subset)
     kind = TYPES[service.resolution]
@@ -62,7 +63,6 @@ def build(service: Service, port: ServicePort, rule: DestinationRule | None, kno
         type=kind,
         connect_timeout=messages.duration(pool.connect_timeout if pool and pool.connect_timeout else mesh.connect_timeout),
         circuit_breakers=_breakers(pool),
-        metadata=_metadata(service, port, rule, subset),
     )
     if kind == Cluster.EDS:
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=messages.ADS, service_name=name))
@@ -76,10 +76,9 @@ def build(service: Service, port: ServicePort, rule: DestinationRule | None, kno
     return cluster
 
 
-def _metadata(service: Service, port: ServicePort, rule: DestinationRule | None, subset: str) -> Any:
-    """What telemetry and people want to know of a cluster; `service_*` is flat because log formats cannot look into lists."""
-    fields: dict[str, object] = {
-        "services": [{"host": service.hostname, "name": service.name, "namespace": service.namespace}],
+def _described(cluster: Any, service: Service, port: ServicePort, rule: DestinationRule | None, subset: str) -> WireResource:
+    """The cluster with what telemetry and people want to know of it, flat because log formats cannot look into lists."""
+    fields = {
         "service_host": service.hostname,
         "service_name": service.name,
         "service_namespace": service.namespace,
@@ -89,7 +88,8 @@ def _metadata(service: Service, port: ServicePort, rule: DestinationRule | None,
         fields["config"] = f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
     if subset:
         fields["subset"] = subset
-    return messages.metadata(istio=fields)
+    metadata = protowire.tagged(METADATA, protowire.text_metadata("istio", fields))
+    return WireResource(name=cluster.name, type_url=messages.CLUSTER, body=cluster.SerializeToString(deterministic=True) + metadata)
 
 
 def request_protocol(port: ServicePort) -> str:
@@ -106,8 +106,8 @@ def _dns_assignment(name: str, service: Service, port: ServicePort, known: tuple
     if host.startswith("*"):
         return endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
     address = messages.address(host, port.number)
-    single = endpoint_pb2.LbEndpoint(endpoint=endpoint_pb2.Endpoint(address=address))
-    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[endpoint_pb2.LocalityLbEndpoints(lb_endpoints=[single])])
+    single = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=address))
+    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[single])])
 
 
 def _thresholds(pool: ConnectionPool | None) -> Any:
@@ -198,10 +198,9 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
         connect_timeout=messages.duration(mesh.connect_timeout),
         circuit_breakers=NO_LIMITS,
         upstream_bind_config=messages.INBOUND_BIND,
-        metadata=_metadata(port.service, port.service_port, None, ""),
     )
     upstream_protocols.apply(cluster, port.service_port.protocol, None, mesh)
-    return messages.resource(name, cluster)
+    return _described(cluster, port.service, port.service_port, None, "")
 
 
 def fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:

@@ -15,14 +15,13 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
 from varka.base.wire import WireResource
-from varka.envoy import domains, memo, messages, names, outbound_ports, peers, route_actions, virtual_hosts
+from varka.envoy import domains, memo, messages, names, outbound_ports, peers, protowire, route_actions, virtual_hosts
 from varka.model.services import Hostname, Service
 from varka.model.traffic import VirtualService
 from varka.model.view import InboundPort, MeshSettings, OutboundView, Proxy
 
 HTTP_DEFAULT_PORT = 80
-VIRTUAL_HOSTS_TAG = b"\x12"
-"""Field 2, length-delimited: `virtual_hosts` of RouteConfiguration."""
+VIRTUAL_HOSTS = protowire.number(route_pb2.RouteConfiguration, "virtual_hosts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +174,8 @@ def assemble(name: str, parts: Iterable[Part]) -> WireResource:
             message.domains.extend(free)
             body = message.SerializeToString(deterministic=True)
         taken.update(domain.lower() for domain in free)
-        chunks += [VIRTUAL_HOSTS_TAG, _varint(len(body)), body]
+        chunks.append(protowire.tagged(VIRTUAL_HOSTS, body))
     return WireResource(name=name, type_url=messages.ROUTE, body=b"".join(chunks))
-
-
-def _varint(value: int) -> bytes:
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)
 
 
 def inbound(port: InboundPort) -> Any:

@@ -10,21 +10,29 @@ the client's side. And the protocol agreed on selects the codec, so the list of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import any_pb2
 
-from varka.envoy import messages, names
+from varka.envoy import messages, names, protowire
 from varka.model.services import Protocol
 from varka.model.traffic import ClientTls, ServerTls, ServerTlsMode, TlsMode
 
 TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
+
+Combined = tls_pb2.CommonTlsContext.CombinedCertificateValidationContext
+UPSTREAM = messages.TYPE_PREFIX + tls_pb2.UpstreamTlsContext.DESCRIPTOR.full_name
+COMMON = protowire.number(tls_pb2.UpstreamTlsContext, "common_tls_context")
+SNI = protowire.number(tls_pb2.UpstreamTlsContext, "sni")
+COMBINED = protowire.number(tls_pb2.CommonTlsContext, "combined_validation_context")
+VALIDATION = protowire.number(Combined, "default_validation_context")
+NAMES = protowire.number(common_pb2.CertificateValidationContext, "match_typed_subject_alt_names")
 
 HTTP_ALPN = ("h2", "http/1.1")
 TCP_ALPN = (names.ALPN_MESH_PEER_EXCHANGE, *HTTP_ALPN)
@@ -77,26 +85,31 @@ def san_matcher(matcher: Any, kind: int) -> Any:
     return common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=matcher)
 
 
-def _uri_matchers(identities: Iterable[str]) -> list[Any]:
-    kind = common_pb2.SubjectAltNameMatcher.URI
-    return [san_matcher(string_pb2.StringMatcher(exact=identity), kind) for identity in identities]
-
-
-def mesh_client(sni: str, identities: tuple[str, ...], alpn: tuple[str, ...]) -> Any:
-    """The socket of a connection to another sidecar, which must prove one of `identities` (none known: any of the mesh)."""
+@cache
+def _mesh_client_template(alpn: tuple[str, ...]) -> bytes:
     context = tls_pb2.UpstreamTlsContext(
-        sni=sni,
         common_tls_context=tls_pb2.CommonTlsContext(
             tls_params=CLIENT_PARAMETERS,
             alpn_protocols=alpn,
             tls_certificate_sds_secret_configs=(WORKLOAD,),
-            combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
-                default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=_uri_matchers(identities)),
-                validation_context_sds_secret_config=ROOT,
-            ),
+            combined_validation_context=Combined(validation_context_sds_secret_config=ROOT),
         ),
     )
-    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(context))
+    return bytes(context.SerializeToString(deterministic=True))
+
+
+def mesh_client(sni: str, identities: tuple[str, ...], alpn: tuple[str, ...]) -> Any:
+    """The socket of a connection to another sidecar, which must prove one of `identities` (none known: any of the mesh)."""
+    accepted = b"".join(_uri_matcher(identity) for identity in identities)
+    expected = protowire.tagged(COMMON, protowire.tagged(COMBINED, protowire.tagged(VALIDATION, accepted))) if accepted else b""
+    value = _mesh_client_template(alpn) + expected + protowire.tagged(SNI, sni.encode())
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_pb2.Any(type_url=UPSTREAM, value=value))
+
+
+@lru_cache(maxsize=8192)
+def _uri_matcher(identity: str) -> bytes:
+    matcher = san_matcher(string_pb2.StringMatcher(exact=identity), common_pb2.SubjectAltNameMatcher.URI)
+    return protowire.tagged(NAMES, matcher.SerializeToString(deterministic=True))
 
 
 def client(settings: ClientTls, sni: str, alpn: tuple[str, ...]) -> Any:
