@@ -1,0 +1,1 @@
+"""The kinds of `networking.istio.io`: where requests go, and what a proxy may reach."""
