@@ -15,6 +15,9 @@ from varka.base.errors import VarkaError
 from varka.client.api import ApiError, Gvr, Object, ObjectList, PatchType, WatchEvent
 from varka.client.connection import Bearer, Connection, tls_context
 
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
+"""Query parameters; the second form may repeat a name."""
+
 WATCH_SECONDS = 300
 """How long one watch lasts before the server is asked to end it; the caller then watches on."""
 
@@ -60,7 +63,7 @@ class HttpApi:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
@@ -175,9 +178,20 @@ class HttpApi:
                 self._url(path), params=params, protocols=[protocol], headers=self._bearer.header(), max_msg_size=0, server_hostname=self._sni
             )
         except aiohttp.WSServerHandshakeError as error:
+            await self._explain(path, params, error.status)
             raise ApiError(error.status, "", error.message or "the server refused the upgrade to a WebSocket") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.unreachable(error) from error
+
+    async def _explain(self, path: str, params: Params, status: int) -> None:
+        """A refused WebSocket comes without the server's reason: ask the same once more without one, and raise what it says."""
+        try:
+            await self.request("GET", path, params=params)
+        except ApiError as error:
+            if error.code == status:
+                raise
+        except Unreachable:
+            return
 
     def unreachable(self, error: BaseException) -> Unreachable:
         """The error for a connection that failed with `error`."""

@@ -19,7 +19,7 @@ from varka.client.api import Api, ApiError, Gvr, Object
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 
 
 class Key(NamedTuple):

@@ -45,15 +45,15 @@ async def test_a_command_that_cannot_run_is_an_error():
 
 
 async def test_a_refused_upgrade_is_an_error():
-    """A server that answers without switching protocols gives an ApiError with its code."""
+    """A server that answers without switching protocols gives an ApiError with its code and its reason."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=403, text="no")
+        return web.json_response({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "not allowed", "code": 403}, status=403)
 
     async with served(handler) as url, HttpApi(Connection(server=url)) as api:
         with pytest.raises(ApiError) as caught:
             await streams.exec_in(api, "default", "a", ["true"])
-    assert caught.value.code == 403
+    assert (caught.value.code, caught.value.reason, caught.value.message) == (403, "Forbidden", "not allowed")
 
 
 async def test_port_forward_carries_connections():
