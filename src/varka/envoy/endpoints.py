@@ -11,10 +11,9 @@ from typing import Any
 
 from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
-from google.protobuf import struct_pb2
 
 from varka.base.wire import WireResource
-from varka.envoy import localities, memo, messages, names, policies
+from varka.envoy import localities, memo, messages, names, policies, protowire
 from varka.model.services import Endpoint, Health, Resolution, Service
 from varka.model.traffic import DestinationRule
 from varka.model.view import OutboundView
@@ -24,11 +23,15 @@ HEALTH = {
     Health.UNHEALTHY: health_check_pb2.UNHEALTHY,
     Health.DRAINING: health_check_pb2.DRAINING,
 }
-MTLS = messages.struct({names.TLS_MODE_KEY: names.TLS_MODE_ISTIO})
+Assignment = endpoint_pb2.ClusterLoadAssignment
+GROUPS = protowire.number(Assignment, "endpoints")
+ENDPOINTS = protowire.number(endpoint_components_pb2.LocalityLbEndpoints, "lb_endpoints")
+METADATA = protowire.number(endpoint_components_pb2.LbEndpoint, "metadata")
+MTLS = protowire.text_metadata(names.TRANSPORT_SOCKET_METADATA, {names.TLS_MODE_KEY: names.TLS_MODE_ISTIO})
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
 
 _assignments: memo.Memo[WireResource] = memo.Memo(65536)
-_single: memo.Memo[Any] = memo.Memo(65536)
+_single: memo.Memo[bytes] = memo.Memo(65536)
 
 
 def outbound(view: OutboundView, locality: str) -> list[WireResource]:
@@ -53,7 +56,7 @@ def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: Destinat
 
     def build() -> WireResource:
         ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), locality)
-        return messages.resource(name, _message(name, ranked))
+        return WireResource(name=name, type_url=messages.ENDPOINT, body=_serialised(name, ranked))
 
     return _assignments.get((found, rule), (name, locality), build)
 
@@ -71,22 +74,21 @@ def of_subset(found: Iterable[Endpoint], rule: DestinationRule | None, subset: s
 
 def assignment(name: str, found: tuple[Endpoint, ...]) -> Any:
     """The load assignment as a message, for a cluster that carries its own."""
-    return _message(name, localities.arrange(found, policies.NO_POLICY, ""))
+    return Assignment.FromString(_serialised(name, localities.arrange(found, policies.NO_POLICY, "")))
 
 
-def _message(name: str, groups: Iterable[localities.Group]) -> Any:
-    return endpoint_pb2.ClusterLoadAssignment(
-        cluster_name=name,
-        endpoints=[
-            endpoint_components_pb2.LocalityLbEndpoints(
-                locality=_locality(group.locality) if group.locality else None,
-                lb_endpoints=[_endpoint(endpoint) for endpoint in group.endpoints],
-                load_balancing_weight=messages.uint32(group.weight),
-                priority=group.priority,
-            )
-            for group in groups
-        ],
+def _serialised(name: str, groups: Iterable[localities.Group]) -> bytes:
+    head = Assignment(cluster_name=name)
+    return bytes(head.SerializeToString(deterministic=True)) + b"".join([protowire.tagged(GROUPS, _group(group)) for group in groups])
+
+
+def _group(group: localities.Group) -> bytes:
+    head = endpoint_components_pb2.LocalityLbEndpoints(
+        locality=_locality(group.locality) if group.locality else None,
+        load_balancing_weight=messages.uint32(group.weight),
+        priority=group.priority,
     )
+    return bytes(head.SerializeToString(deterministic=True)) + b"".join([protowire.tagged(ENDPOINTS, _endpoint(item)) for item in group.endpoints])
 
 
 def _locality(locality: str) -> Any:
@@ -95,28 +97,28 @@ def _locality(locality: str) -> Any:
     return base_pb2.Locality(region=region, zone=zone, sub_zone=subzone)
 
 
-def _endpoint(endpoint: Endpoint) -> Any:
+def _endpoint(endpoint: Endpoint) -> bytes:
     return _single.get((endpoint,), None, lambda: _build(endpoint))
 
 
-def _build(endpoint: Endpoint) -> Any:
-    fields: dict[str, struct_pb2.Struct] = {"istio": messages.struct(workload_fields(endpoint))}
-    if endpoint.mutual_tls:
-        fields[names.TRANSPORT_SOCKET_METADATA] = MTLS
-    return endpoint_components_pb2.LbEndpoint(
+def _build(endpoint: Endpoint) -> bytes:
+    message = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=messages.address(endpoint.address, endpoint.port)),
         health_status=HEALTH[endpoint.health],
-        metadata=base_pb2.Metadata(filter_metadata=fields),
         load_balancing_weight=messages.uint32(max(1, endpoint.weight)),
     )
+    metadata = protowire.text_metadata("istio", workload_fields(endpoint))
+    if endpoint.mutual_tls:
+        metadata += MTLS
+    return bytes(message.SerializeToString(deterministic=True)) + protowire.tagged(METADATA, metadata)
 
 
-def workload_fields(endpoint: Endpoint) -> dict[str, object]:
+def workload_fields(endpoint: Endpoint) -> dict[str, str]:
     """`workload` as Istio writes it (name;namespace;canonical service;revision;cluster), and the same by name for telemetry."""
     labels = endpoint.labels
     service = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or labels.get("app") or endpoint.workload
     revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    fields: dict[str, object] = {
+    fields = {
         "workload": f"{endpoint.workload};{endpoint.namespace};{service};{revision};Kubernetes",
         "workload_name": endpoint.workload,
         "workload_namespace": endpoint.namespace,

@@ -38,11 +38,13 @@ _all: memo.Memo[list[WireResource]] = memo.Memo(256)
 def build(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireResource]:
     """All outbound listeners, `virtualOutbound` first."""
     labels = tcp_routes.labels_looked_at(view, proxy.labels)
+    bindings = outbound_ports.bindings(view)
 
     def make() -> list[WireResource]:
-        return [virtual_outbound(mesh), *(_of(binding, view, mesh, proxy) for binding in outbound_ports.bindings(view))]
+        return [virtual_outbound(mesh), *(_of(binding, view, mesh, proxy) for binding in bindings)]
 
-    return _all.get((view, mesh), (proxy.namespace, labels), make)
+    objects = (bindings, view.services, view.virtual_services, view.destination_rules, mesh)
+    return _all.get(objects, (proxy.namespace, labels), make)
 
 
 def virtual_outbound(mesh: MeshSettings) -> WireResource:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from varka.envoy import memo
-from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
+from varka.model.services import Endpoint, Hostname, Protocol, Resolution, Service, ServicePort
 from varka.model.view import OutboundView
 
 WILDCARD = "0.0.0.0"
@@ -49,6 +49,7 @@ class Binding:
     claims: list[Claim] = field(default_factory=list)
 
 
+_by_endpoints: memo.Memo[list[tuple[Hostname, int]]] = memo.Memo(64)
 _bindings: memo.Memo[tuple[Binding, ...]] = memo.Memo(64)
 
 
@@ -65,7 +66,14 @@ def kind_of(protocol: Protocol) -> Kind | None:
 
 def bindings(view: OutboundView) -> tuple[Binding, ...]:
     """Every listener that the view calls for, by port and address."""
-    return _bindings.get((view.services, view.endpoints), None, lambda: _bindings_of(view))
+    own = _by_endpoints.get((view.services,), None, lambda: _listened_for_by_endpoint(view))
+    known = [view.endpoints.get(key) for key in own]
+    return _bindings.get((view.services, *known), None, lambda: _bindings_of(view))
+
+
+def _listened_for_by_endpoint(view: OutboundView) -> list[tuple[Hostname, int]]:
+    """The ports whose listeners depend on their endpoints: those of headless services."""
+    return [(service.hostname, port.number) for service in view.services if service.headless for port in service.ports]
 
 
 def _bindings_of(view: OutboundView) -> tuple[Binding, ...]:

@@ -43,10 +43,13 @@ def outbound(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireR
     domain = proxy.dns_domain or f"{proxy.namespace}.svc.{mesh.cluster_domain}"
     labels = virtual_hosts.labels_looked_at(view.virtual_services, proxy.labels)
 
-    def build() -> list[WireResource]:
-        return [_of_name(name, view, mesh, proxy, domain) for name in outbound_ports.route_names(view)]
+    wanted = tuple(outbound_ports.route_names(view))
 
-    return _configurations.get((view, mesh), (domain, proxy.namespace, labels), build)
+    def build() -> list[WireResource]:
+        return [_of_name(name, view, mesh, proxy, domain) for name in wanted]
+
+    objects = (view.services, view.virtual_services, view.destination_rules, mesh)
+    return _configurations.get(objects, (domain, proxy.namespace, labels, wanted), build)
 
 
 def _of_name(name: str, view: OutboundView, mesh: MeshSettings, proxy: Proxy, domain: str) -> WireResource:
