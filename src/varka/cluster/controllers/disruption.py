@@ -5,9 +5,10 @@ from __future__ import annotations
 from varka.client.api import Object
 from varka.client.informers import Key
 from varka.client.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS
-from varka.cluster.controllers import conditions, ownership, podstate, rollouts
+from varka.cluster.controllers import conditions, ownership, podstate
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.queues import Reconciler
+from varka.cluster.controllers.workloads import rollouts
 
 
 class DisruptionBudgets:

@@ -8,23 +8,23 @@ from varka.base.clock import Clock
 from varka.client.api import Api
 from varka.cluster.controllers import namespaces, systemservices
 from varka.cluster.controllers.context import Context
-from varka.cluster.controllers.cronjobs import CronJobs
-from varka.cluster.controllers.daemonsets import DaemonSets
-from varka.cluster.controllers.deployments import Deployments
 from varka.cluster.controllers.disruption import DisruptionBudgets
 from varka.cluster.controllers.endpoints import EndpointSlices
 from varka.cluster.controllers.events import Expiry, Recorder
 from varka.cluster.controllers.garbage import Garbage
-from varka.cluster.controllers.jobs import Jobs
 from varka.cluster.controllers.kinds import StoredKinds
 from varka.cluster.controllers.loadbalancers import Balancer, LoadBalancers
 from varka.cluster.controllers.nodes import Node
 from varka.cluster.controllers.queues import Reconciler
-from varka.cluster.controllers.replicasets import ReplicaSets
 from varka.cluster.controllers.scheduler import Scheduler
 from varka.cluster.controllers.serviceaccounts import ServiceAccounts
 from varka.cluster.controllers.settings import ControllerSettings
-from varka.cluster.controllers.statefulsets import StatefulSets
+from varka.cluster.controllers.workloads.cronjobs import CronJobs
+from varka.cluster.controllers.workloads.daemonsets import DaemonSets
+from varka.cluster.controllers.workloads.deployments import Deployments
+from varka.cluster.controllers.workloads.jobs import Jobs
+from varka.cluster.controllers.workloads.replicasets import ReplicaSets
+from varka.cluster.controllers.workloads.statefulsets import StatefulSets
 
 
 async def run(api: Api, clock: Clock, settings: ControllerSettings, *, balancer: Balancer | None = None, ready: asyncio.Event | None = None) -> None:

@@ -270,3 +270,26 @@ def test_unready_and_new_pods_are_deleted_first():
         pod("homeless", node=""),
     ]
     assert [one["metadata"]["name"] for one in sorted(pods, key=podstate.deletion_rank)] == ["homeless", "pending", "unready", "new", "old"]
+
+
+async def test_kinds_come_and_go():
+    """Objects of a defined kind are collected with their owner, and a kind that is gone leaves nothing behind that would count as an owner."""
+    async with running() as cluster:
+        await cluster.api.create(CUSTOM_RESOURCE_DEFINITIONS, DEFINITION)
+        await cluster.settle()
+        owner = await cluster.api.create(GATEWAYS, {"metadata": {"name": "g", "namespace": "default"}})
+        reference = {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "name": "g", "uid": owner["metadata"]["uid"]}
+        await cluster.api.create(CONFIGMAPS, {"metadata": {"name": "of-g", "namespace": "default", "ownerReferences": [reference]}})
+        await cluster.settle()
+        assert cluster.api.one(CONFIGMAPS, "of-g", "default")
+        await cluster.api.delete(GATEWAYS, "g", "default")
+        await cluster.settle()
+        assert cluster.api.one(CONFIGMAPS, "of-g", "default") is None
+        await cluster.api.delete(CUSTOM_RESOURCE_DEFINITIONS, "gateways.networking.istio.io")
+        await cluster.settle()
+        await cluster.api.create(CUSTOM_RESOURCE_DEFINITIONS, DEFINITION)
+        await cluster.api.create(NAMESPACES, {"metadata": {"name": "shop"}})
+        await cluster.api.create(GATEWAYS, {"metadata": {"name": "g", "namespace": "shop"}})
+        await cluster.api.delete(NAMESPACES, "shop")
+        await cluster.settle()
+        assert cluster.api.all(GATEWAYS) == []

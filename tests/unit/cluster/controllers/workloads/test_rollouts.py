@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varka.cluster.controllers import rollouts
-from varka.cluster.controllers.rollouts import Counts, Limits
+from varka.cluster.controllers.workloads import rollouts
+from varka.cluster.controllers.workloads.rollouts import Counts, Limits
 
 
 @pytest.mark.parametrize(

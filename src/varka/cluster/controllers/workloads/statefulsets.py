@@ -13,7 +13,7 @@ from varka.cluster.controllers import events, ownership, podstate
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
-from varka.cluster.controllers.replicasets import availability
+from varka.cluster.controllers.workloads.replicasets import availability
 
 COMPONENT = "statefulset-controller"
 REVISION = "controller-revision-hash"

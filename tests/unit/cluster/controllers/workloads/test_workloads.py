@@ -6,7 +6,7 @@ import pytest
 from tests.fakes.cluster import running
 
 from varka.client.resources import CRON_JOBS, DAEMON_SETS, EVENTS, JOBS, NODES, PODS, STATEFUL_SETS
-from varka.cluster.controllers import schedules
+from varka.cluster.controllers.workloads import schedules
 
 LABELS = {"app": "web"}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "main", "image": "nginx"}]}}

@@ -7,10 +7,11 @@ from typing import Any
 from varka.client.api import ApiError, Object
 from varka.client.informers import Key
 from varka.client.resources import DEPLOYMENTS, PODS, REPLICA_SETS
-from varka.cluster.controllers import deploymentstatus, events, ownership, podstate, rollouts
+from varka.cluster.controllers import events, ownership, podstate
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
+from varka.cluster.controllers.workloads import deploymentstatus, rollouts
 
 COMPONENT = "deployment-controller"
 HASH = "pod-template-hash"

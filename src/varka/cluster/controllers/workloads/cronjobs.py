@@ -9,10 +9,11 @@ from varka.base.clock import parse_rfc3339, rfc3339
 from varka.client.api import ApiError, Object
 from varka.client.informers import Key
 from varka.client.resources import CRON_JOBS, JOBS
-from varka.cluster.controllers import conditions, events, ownership, schedules
+from varka.cluster.controllers import conditions, events, ownership
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
+from varka.cluster.controllers.workloads import schedules
 
 COMPONENT = "cronjob-controller"
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"

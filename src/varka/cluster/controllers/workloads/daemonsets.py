@@ -5,11 +5,12 @@ from __future__ import annotations
 from varka.client.api import Object
 from varka.client.informers import Key
 from varka.client.resources import DAEMON_SETS, NODES, PODS
-from varka.cluster.controllers import events, ownership, podstate, rollouts, scheduler
+from varka.cluster.controllers import events, ownership, podstate, scheduler
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
-from varka.cluster.controllers.replicasets import availability
+from varka.cluster.controllers.workloads import rollouts
+from varka.cluster.controllers.workloads.replicasets import availability
 
 COMPONENT = "daemonset-controller"
 REVISION = "controller-revision-hash"

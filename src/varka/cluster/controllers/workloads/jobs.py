@@ -9,7 +9,7 @@ from varka.cluster.controllers import conditions, events, ownership, podstate
 from varka.cluster.controllers.context import Context
 from varka.cluster.controllers.events import Recorder
 from varka.cluster.controllers.queues import Reconciler
-from varka.cluster.controllers.replicasets import slow_start
+from varka.cluster.controllers.workloads.replicasets import slow_start
 
 COMPONENT = "job-controller"
 FIRST_WAIT, LONGEST_WAIT = 10.0, 600.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from varka.client.api import Object
-from varka.cluster.controllers import conditions, rollouts
+from varka.cluster.controllers import conditions
+from varka.cluster.controllers.workloads import rollouts
 
 
 def _total(sets: list[Object], name: str) -> int:
