@@ -17,8 +17,8 @@ from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.debug_server import DebugServer
 from varka.control.events import Recorder
-from varka.control.inspection import Inspector
 from varka.control.injection.options import Options
+from varka.control.inspection import Inspector
 from varka.control.pipeline import MeshPipeline
 from varka.control.push import Pusher
 from varka.control.settings import Settings

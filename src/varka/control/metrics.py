@@ -10,7 +10,6 @@ import re
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-
 prometheus_client.disable_created_metrics()
 
 INFO = Gauge("pilot_info", "Version of this control plane.", ["version"])

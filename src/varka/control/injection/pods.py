@@ -137,7 +137,7 @@ def _annotate(pod: Object, plan: containers.Pod, *, sidecar: bool) -> None:
     if own is not None and own.get("image") == AUTO and sidecar:
         place = "initContainers" if plan.native else "containers"
         written = {name: value for name, value in own.items() if name != "image"}
-        annotations[OVERRIDES] = json.dumps({place: [{"name": written["name"], **{"resources": {}, **written}}]}, separators=(",", ":"))
+        annotations[OVERRIDES] = json.dumps({place: [{"name": written["name"], "resources": {}, **written}]}, separators=(",", ":"))
     if _merges(annotations, options):
         annotations.update(
             {
