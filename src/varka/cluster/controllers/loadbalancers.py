@@ -22,7 +22,7 @@ PORT_ERROR = "varka.dev/PortUnavailable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """An address, and which port of it leads to which service port (port → port outside; normally the same)."""
+    """An address, and at which of its ports each service port is found (port, port outside); the status names them when they differ."""
 
     ip: str
     ports: tuple[tuple[int, int], ...] = ()

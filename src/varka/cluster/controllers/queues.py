@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Bring one object to its wanted state; gives the seconds after which to look again, or None."""
 
-FIRST_WAIT, LONGEST_WAIT = 0.005, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.005, 10.0
 
 
 class Reconciler:

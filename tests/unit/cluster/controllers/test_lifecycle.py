@@ -195,8 +195,8 @@ async def test_a_load_balancer_gets_and_returns_its_address():
 
 
 async def test_a_load_balancer_waits_for_an_address():
-    """While there is no address the service stays pending, and gets it later."""
-    answers = [VarkaError("no address is free"), Allocation(ip="127.0.0.6")]
+    """While there is no address the service stays pending; later it gets one, and the ports when they are not its own."""
+    answers = [VarkaError("no address is free"), Allocation(ip="127.0.0.6", ports=((80, 8080), (443, 443)))]
 
     async def allocate(service):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -213,7 +213,9 @@ async def test_a_load_balancer_waits_for_an_address():
         )
         await cluster.settle()
         await cluster.clock.turn(1)
-        assert cluster.api.one(SERVICES, "in", "default")["status"]["loadBalancer"]["ingress"][0]["ip"] == "127.0.0.6"
+        assert cluster.api.one(SERVICES, "in", "default")["status"]["loadBalancer"]["ingress"] == [
+            {"ip": "127.0.0.6", "ipMode": "VIP", "ports": [{"port": 8080, "protocol": "TCP"}, {"port": 443, "protocol": "TCP"}]}
+        ]
 
 
 async def test_budgets_count_what_may_be_evicted():
