@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-
 from tests.builders import views
+
 from varka.base.wire import WireResource
 from varka.envoy import dump, generate
 from varka.model.security import AuthorizationPolicy, JwtRule, MutualTls

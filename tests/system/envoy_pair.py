@@ -24,15 +24,16 @@ from typing import Any
 
 from tests.builders import views
 from tests.fakes.discovery import Discovery
-from varka.envoy import bootstrap, generate, peers
+
+from varka.envoy import bootstrap, generate, peer_facts
 from varka.model.security import Action, AuthorizationPolicy, MutualTls, MutualTlsMode, Operation, Rule, Source
 from varka.model.services import Protocol
 from varka.model.traffic import (
     Abort,
     DirectResponse,
     GatewayServer,
-    Headers,
     HeaderOperations,
+    Headers,
     HttpMatch,
     HttpRoute,
     MatchKind,
@@ -180,7 +181,7 @@ def start(folder: Path, discovery: Discovery) -> dict[str, subprocess.Popen[byte
         path = folder / f"{name}.json"
         path.write_text(json.dumps(config))
         binary = shutil.which("envoy", path=str(Path(sys.executable).parent)) or "envoy"
-        environment = {**os.environ, **peers.environment(name, view.proxy.namespace, name, "v1")}
+        environment = {**os.environ, **peer_facts.environment(name, view.proxy.namespace, name, "v1")}
         log = (folder / f"{name}.log").open("wb")
         command = [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"]
         envoys[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

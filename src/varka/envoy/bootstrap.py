@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from varka.envoy import names
+from varka.envoy import names, peer_facts
 
 TYPE_PREFIX = "type.googleapis.com/envoy."
 
@@ -118,6 +118,15 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
             ],
         },
     }
+
+
+def environment(settings: BootstrapSettings) -> dict[str, str]:
+    """The variables that Envoy must be started with beside its bootstrap: what it says of itself in metrics."""
+    workload = settings.workload or settings.pod
+    labels = settings.labels
+    service = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or labels.get("app") or workload
+    revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    return peer_facts.environment(workload, settings.namespace, service, revision)
 
 
 def dumps(settings: BootstrapSettings) -> str:

@@ -205,6 +205,13 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
 
 def fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
     """The clusters that do not come from services: where unknown traffic goes, and where refused traffic ends."""
+    return _fixed.get((mesh,), sidecar, lambda: _build_fixed(mesh, sidecar))
+
+
+_fixed: memo.Memo[list[WireResource]] = memo.Memo(64)
+
+
+def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
     passthrough = Cluster(
         name=names.PASSTHROUGH_CLUSTER,
         type=Cluster.ORIGINAL_DST,

@@ -15,14 +15,7 @@ from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_p
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from varka.envoy import messages
-
-FACTS = {
-    "workload": "VARKA_WORKLOAD",
-    "namespace": "VARKA_NAMESPACE",
-    "service": "VARKA_CANONICAL_SERVICE",
-    "revision": "VARKA_CANONICAL_REVISION",
-}
-"""What a proxy says of itself, and the variable of its environment that holds it."""
+from varka.envoy.peer_facts import FACTS
 
 HEADERS = {fact: f"x-varka-peer-{fact}" for fact in FACTS}
 STATE = {fact: f"varka.peer.{fact}" for fact in FACTS}
@@ -64,9 +57,3 @@ KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE[fact], "envo
 def alpn_filter(protocols: tuple[str, ...]) -> Any:
     """A filter that has the connection to the other sidecar offer these protocols, whatever the cluster would."""
     return _filter("varka.alpn", [_value("envoy.network.application_protocols", "envoy.network.application_protocols", ",".join(protocols), True)])
-
-
-def environment(workload: str, namespace: str, service: str, revision: str) -> dict[str, str]:
-    """The variables that a proxy must be started with."""
-    values = {"workload": workload, "namespace": namespace, "service": service or workload, "revision": revision or "latest"}
-    return {FACTS[fact]: value for fact, value in values.items()}

@@ -17,7 +17,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2 as data_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from google.protobuf import wrappers_pb2
 
-from varka.envoy import messages, peers
+from varka.envoy import messages, peer_facts, peers
 
 NAME = "envoy.access_loggers.stats"
 SCOPE = b"\x32\x0e" + b"\x2a\x05istio" + b"\x32\x05istio"
@@ -34,7 +34,7 @@ def _packed(config: Any) -> Any:
 
 
 def _own(fact: str) -> str:
-    return f"%ENVIRONMENT({peers.FACTS[fact]})%"
+    return f"%ENVIRONMENT({peer_facts.FACTS[fact]})%"
 
 
 def _peer(fact: str) -> str:
