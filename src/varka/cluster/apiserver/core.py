@@ -38,7 +38,7 @@ class Core:
         self.registry = Registry([*builtin.infos(), *extensions.virtual])
         self.writes = Writes(store, self.registry, extensions, clock)
         self.deletion = Deletion(self.writes)
-        self.lists = Lists(store)
+        self.lists = Lists(store, self.registry)
         self.subresources = Subresources(self.writes, self.deletion)
         self._tasks: set[asyncio.Task[None]] = set()
         store.observers.append(self._changed)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from varka.client.api import ApiError
 from varka.cluster.apiserver import errors, selectors
-from varka.cluster.apiserver.registry import ResourceInfo
+from varka.cluster.apiserver.registry import Registry, ResourceInfo
 from varka.cluster.apiserver.selectors import Match
 from varka.cluster.store.log import Change, Entry, Expired
 from varka.cluster.store.store import Store
@@ -123,8 +123,9 @@ class Selection:
 class Lists:
     """Answers lists and watches from the store's memory."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
+        self._registry = registry
 
     def page(self, info: ResourceInfo, namespace: str, options: ListOptions) -> Page:
         """One page of a list; ApiError 410 for an exact version that is not the present one, 400 for a broken token."""
@@ -157,7 +158,7 @@ class Lists:
             raise errors.expired(f"The provided resourceVersion for the list is too old: {wanted} (current: {current})")
 
     def watch(self, info: ResourceInfo, namespace: str, options: ListOptions) -> AsyncIterator[list[Event]]:
-        """Batches of events until the time is over. Wrong options raise at once; ApiError 410 comes while iterating, at the
+        """Batches of events until the time is over or the resource is no longer served. Wrong options raise at once; ApiError 410 comes while iterating, at the
         beginning or later, when the log no longer has what comes next.
         """
         selection = Selection(info, namespace, options)
@@ -188,6 +189,8 @@ class Lists:
             if events:
                 yield events
                 continue
+            if self._registry.find(info.group, info.version, info.resource) is None:
+                return
             left = BOOKMARK_SECONDS if deadline is None else min(BOOKMARK_SECONDS, deadline - time.monotonic())
             if left <= 0:
                 return

@@ -87,7 +87,7 @@ class Subresources:
             patch["metadata"] = {"resourceVersion": obj["metadata"]["resourceVersion"]}
             try:
                 target = _without_subresource(attributes)
-                written = await self._writes.patch(target, PatchType.MERGE, patch, options)
+                written = await self._writes.patch(target, PatchType.MERGE, patch, dataclasses.replace(options, tracked_as="scale"))
             except ApiError as error:
                 if error.code == 409 and not given:
                     continue

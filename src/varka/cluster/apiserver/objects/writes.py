@@ -47,12 +47,16 @@ Change = Callable[[Object], Object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to write: the field manager, `fieldValidation`, whether an apply takes fields away from others, nothing stored when `dry_run`."""
+    """How to write: the field manager, `fieldValidation`, whether an apply takes fields away from others, nothing stored when `dry_run`.
+
+    `tracked_as` is the subresource under which managedFields show the write, when it is not the request's.
+    """
 
     manager: str = "unknown"
     validation: str = intake.WARN
     force: bool = False
     dry_run: bool = False
+    tracked_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +326,8 @@ class Writes:
         return causes
 
     def _writer(self, attributes: Attributes, info: ResourceInfo, options: Options) -> ownership.Writer:
-        return ownership.Writer(manager=options.manager, api_version=info.api_version, subresource=attributes.subresource, time=rfc3339(self.clock.now()))
+        subresource = options.tracked_as or attributes.subresource
+        return ownership.Writer(manager=options.manager, api_version=info.api_version, subresource=subresource, time=rfc3339(self.clock.now()))
 
 
 def _info(attributes: Attributes) -> ResourceInfo:
