@@ -1,13 +1,15 @@
 """The API in the node's own process: the same admission, checks and store as over HTTPS, without sockets and JSON.
 
-Objects that are handed out are shared with the store and with other callers: copy before changing them. What is handed in is
-copied by the way through the server.
+What is handed in, and single objects that are handed out, are copies. Objects of lists and watches are shared with the store and
+with other callers: copy before changing them.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from varka.client.api import Gvr, Object, ObjectList, PatchType, WatchEvent
 from varka.cluster.apiserver import errors
@@ -20,6 +22,10 @@ from varka.cluster.apiserver.request import ADMIN, Attributes, User
 
 if TYPE_CHECKING:
     from varka.cluster.apiserver.core import Core
+
+
+def _copied(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 class LocalApi:
@@ -61,7 +67,7 @@ class LocalApi:
         reader = self._core.extensions.readers.get((gvr.group, gvr.resource))
         if reader is not None:
             return await reader(self._core, self._attributes(gvr, "get", namespace, name))
-        return intake.to_version(self._core.writes.entry(info, namespace or "", name).object, info)
+        return _copied(intake.to_version(self._core.writes.entry(info, namespace or "", name).object, info))
 
     async def list(self, gvr: Gvr, namespace: str | None = None, *, label_selector: str = "", field_selector: str = "") -> ObjectList:
         info = self._info(gvr)
@@ -76,12 +82,12 @@ class LocalApi:
     async def create(self, gvr: Gvr, obj: Object, namespace: str | None = None, *, name: str = "", subresource: str = "", dry_run: bool = False) -> Object:
         space = namespace or (obj.get("metadata") or {}).get("namespace")
         attributes = self._attributes(gvr, "create", space, name, subresource, dry_run)
-        return (await self._core.create(attributes, obj, Options(manager=self._manager, validation=intake.IGNORE, dry_run=dry_run))).object
+        return _copied((await self._core.create(attributes, _copied(obj), Options(manager=self._manager, validation=intake.IGNORE, dry_run=dry_run))).object)
 
     async def update(self, gvr: Gvr, obj: Object, *, subresource: str = "") -> Object:
         meta = obj["metadata"]
         attributes = self._attributes(gvr, "update", meta.get("namespace"), meta["name"], subresource)
-        return (await self._core.update(attributes, obj, Options(manager=self._manager, validation=intake.IGNORE))).object
+        return _copied((await self._core.update(attributes, _copied(obj), Options(manager=self._manager, validation=intake.IGNORE))).object)
 
     async def patch(
         self,
@@ -97,7 +103,8 @@ class LocalApi:
     ) -> Object:
         attributes = self._attributes(gvr, "patch", namespace, name, subresource)
         chosen = manager if manager != "varka" else self._manager
-        return (await self._core.patch(attributes, type, patch, Options(manager=chosen, validation=intake.IGNORE, force=force))).object
+        options = Options(manager=chosen, validation=intake.IGNORE, force=force)
+        return _copied((await self._core.patch(attributes, type, _copied(patch), options)).object)
 
     async def delete(
         self, gvr: Gvr, name: str, namespace: str | None = None, *, propagation: str = "Background", grace_seconds: int | None = None, uid: str = ""
@@ -105,7 +112,7 @@ class LocalApi:
         attributes = self._attributes(gvr, "delete", namespace, name)
         options = DeleteOptions(propagation=propagation, grace_seconds=grace_seconds, uid=uid)
         obj, _ = await self._core.deletion.delete(attributes, options)
-        return obj
+        return _copied(obj)
 
     async def watch(
         self, gvr: Gvr, namespace: str | None = None, *, resource_version: str, label_selector: str = "", field_selector: str = ""
