@@ -7,7 +7,7 @@ with other callers: copy before changing them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,9 +23,12 @@ from varka.cluster.apiserver.request import ADMIN, Attributes, User
 if TYPE_CHECKING:
     from varka.cluster.apiserver.core import Core
 
+_Json = TypeVar("_Json")
 
-def _copied(value: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(value))
+
+def _copied(value: _Json) -> _Json:
+    copy: _Json = msgspec.json.decode(msgspec.json.encode(value))
+    return copy
 
 
 class LocalApi:
