@@ -3,6 +3,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
+
 from varka.base import spdy
 
 

@@ -22,7 +22,7 @@ PORT_ERROR = "varka.dev/PortUnavailable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """An address, and at which of its ports each service port is found (port, port outside); the status names them when they differ."""
+    """An address, and at which of its ports each service port is found (port, port outside; normally the same)."""
 
     ip: str
     ports: tuple[tuple[int, int], ...] = ()

@@ -195,7 +195,7 @@ async def test_a_load_balancer_gets_and_returns_its_address():
 
 
 async def test_a_load_balancer_waits_for_an_address():
-    """While there is no address the service stays pending; later it gets one, and the ports when they are not its own."""
+    """While there is no address the service stays pending; later it gets one, and ports that it cannot have are named."""
     answers = [VarkaError("no address is free"), Allocation(ip="127.0.0.6", ports=((80, 8080), (443, 443)))]
 
     async def allocate(service):
@@ -209,12 +209,19 @@ async def test_a_load_balancer_waits_for_an_address():
 
     async with running(Balancer(allocate=allocate, release=release)) as cluster:
         await cluster.api.create(
-            SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "in", "namespace": "default"}, "spec": {"type": "LoadBalancer"}}
+            SERVICES,
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "in", "namespace": "default"},
+                "spec": {"type": "LoadBalancer", "ports": [{"port": 80}, {"port": 443}]},
+            },
         )
         await cluster.settle()
         await cluster.clock.turn(1)
+        moved = {"port": 80, "protocol": "TCP", "error": "varka.dev/PortUnavailable"}
         assert cluster.api.one(SERVICES, "in", "default")["status"]["loadBalancer"]["ingress"] == [
-            {"ip": "127.0.0.6", "ipMode": "VIP", "ports": [{"port": 8080, "protocol": "TCP"}, {"port": 443, "protocol": "TCP"}]}
+            {"ip": "127.0.0.6", "ipMode": "VIP", "ports": [moved, {"port": 443, "protocol": "TCP"}]}
         ]
 
 
