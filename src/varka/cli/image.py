@@ -72,13 +72,24 @@ def add(name: str, environment: tuple[str, ...], workdir: str, image: str, line:
 @options.cluster
 @options.output
 def list_images(name: str, output: str) -> None:
-    """Show the images that were added."""
-    images = read(state.folder(name).images)
+    """Show all images that this cluster knows, and where each comes from."""
+    from varka.cli import up
+    from varka.cluster import settings
+    from varka.cluster.runtime import catalog
+
+    folder = state.folder(name)
+    given = settings.load(folder.settings).catalogs if folder.settings.exists() else (str(up.MESH_IMAGES), str(up.SAMPLE_IMAGES))
+    found: dict[str, dict[str, Any]] = {}
+    for file in [catalog.BASE, *map(Path, given), folder.images]:
+        source = "added" if file == folder.images else file.name
+        found |= {image: {"source": source, **(recipe or {})} for image, recipe in read(file).items()}
     if output == "json":
-        options.show_json(images)
+        options.show_json(found)
         return
-    for image, recipe in sorted(images.items()):
-        click.echo(f"{image:<50} {' '.join(recipe.get('entrypoint', []))}")
+    width = max(map(len, found)) + 2
+    for image, recipe in sorted(found.items()):
+        line = [*recipe.get("entrypoint", []), *recipe.get("cmd", [])]
+        click.echo(f"{image:<{width}}{recipe['source']:<18}{' '.join(map(str, line))}")
 
 
 @command.command("remove", epilog="Example: varka image remove shop")

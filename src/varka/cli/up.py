@@ -23,6 +23,9 @@ _PATIENCE = 60.0
 _POLL = 0.01
 _SIGN_IN = 10.0
 _USUAL_API_PORT = 6443
+MESH_IMAGES = Path(__file__).with_name("mesh_images.yaml")
+SAMPLE_IMAGES = Path(__file__).parents[3] / "samples" / "images.yaml"
+"""Present in a clone of the project, not in an installed package."""
 _NODE_AGENT = ["{python}", "-P", "-m", "varka.agent", "--state", "{state}"]
 
 
@@ -78,10 +81,12 @@ def clean(folder: state.StateFolder) -> bool:
 def configure(folder: state.StateFolder, wanted: Wanted) -> settings.ClusterSettings:
     """The settings of this start: those of the last one, with what is new in `wanted`, and ports that are free."""
     before = settings.load(folder.settings) if folder.settings.exists() else None
-    base = before or settings.ClusterSettings(name=wanted.name, commands={"agent": _NODE_AGENT})
+    base = before or settings.ClusterSettings(name=wanted.name)
     port = free_port([before.api_port] if before else [_USUAL_API_PORT])
     egress = base.egress if wanted.egress is None else wanted.egress
-    chosen = replace(base, api_port=port, egress=egress, catalogs=base.catalogs if wanted.catalogs is None else wanted.catalogs)
+    own = tuple(str(file) for file in (MESH_IMAGES, SAMPLE_IMAGES) if file.exists())
+    given = wanted.catalogs if wanted.catalogs is not None else tuple(file for file in base.catalogs if file not in own)
+    chosen = replace(base, api_port=port, egress=egress, catalogs=(*own, *given), commands={"agent": _NODE_AGENT})
     settings.save(chosen, folder.settings)
     return chosen
 

@@ -85,7 +85,9 @@ def test_images_are_added_listed_and_removed(home: Path, capsys: pytest.CaptureF
     assert main.run(main.varka, ["image", "add", "shop:1", "-e", "PORT=80", "-w", "/srv", "--", "python3", "shop.py", "--port", "80"]) == 0
     capsys.readouterr()
     assert main.run(main.varka, ["image", "list", "-o", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"shop:1": {"entrypoint": ["python3", "shop.py", "--port", "80"], "env": {"PORT": "80"}, "workdir": "/srv"}}
+    recipe = {"source": "added", "entrypoint": ["python3", "shop.py", "--port", "80"], "env": {"PORT": "80"}, "workdir": "/srv"}
+    found = json.loads(capsys.readouterr().out)
+    assert (found["shop:1"], found["istio/pilot"]["source"]) == (recipe, "mesh_images.yaml")
     assert main.run(main.varka, ["image", "remove", "shop:1"]) == 0
     assert main.run(main.varka, ["image", "remove", "shop:1"]) == 1
     assert "varka image list shows those that were" in capsys.readouterr().err
