@@ -25,6 +25,7 @@ LEFT_OUT: dict[str, str] = {}
 
 
 def cases() -> list[Any]:
+    """All cases, none where the folder is absent."""
     if not FOLDER.is_dir():
         return []
     return [pytest.param(case, id=case["want"]) for case in yaml.safe_load((FOLDER / "cases.yaml").read_text())["cases"]]
@@ -59,6 +60,7 @@ def simple(value: Any, path: tuple[str, ...] = ()) -> Any:
 
 
 def differences(want: Any, got: Any, path: str = "") -> list[str]:
+    """One line for each field that differs."""
     if isinstance(want, dict) and isinstance(got, dict):
         return [line for key in sorted({*want, *got}) for line in differences(want.get(key), got.get(key), f"{path}.{key}")]
     if isinstance(want, list) and isinstance(got, list) and len(want) == len(got):

@@ -22,7 +22,9 @@ def main() -> int:
         return 2
     logs.setup(settings.log_level)
     try:
-        asyncio.run(_serve(settings))
+        import uvloop
+
+        uvloop.run(_serve(settings))
     except VarkaError as error:
         logging.getLogger("varka.control").error("%s", error)
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +87,7 @@ def proxy_id(node: str) -> str:
     return parts[2] if len(parts) == 4 else node
 
 
-def _decoded(url: str, body: bytes) -> Mapping[str, Any]:
+def _decoded(url: str, body: bytes) -> dict[str, Any]:
     from envoy.config.cluster.v3 import cluster_pb2
     from envoy.config.endpoint.v3 import endpoint_pb2
     from envoy.config.listener.v3 import listener_pb2

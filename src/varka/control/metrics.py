@@ -10,7 +10,7 @@ import re
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 INFO = Gauge("pilot_info", "Version of this control plane.", ["version"])
 BUILD = Gauge("istio_build", "Component and version.", ["component", "tag"])

@@ -95,7 +95,7 @@ class ClusterState:
         text = self._config_text(f"istio{self._settings.suffix}", "mesh")
         if text != self._mesh_text[0]:
             try:
-                found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+                found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506
                 self._mesh_text = (text, found if isinstance(found, dict) else {})
             except yaml.YAMLError as error:
                 log.error("the mesh configuration is no YAML and is not used: %s", error)

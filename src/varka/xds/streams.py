@@ -18,6 +18,8 @@ from varka.xds.resource_set import EMPTY, Packed, ResourceSet, text
 MAX_NAMES = 200_000
 """Names that one stream may subscribe to for one type; a proxy of 10,000 services needs far fewer."""
 WILDCARD = "*"
+WILDCARD_TYPES = (types.CLUSTER, types.LISTENER)
+"""Types for which a first request without names asks for everything."""
 
 
 class Outcome(StrEnum):
@@ -265,7 +267,7 @@ class StreamState:
 
 def _subscribe_delta(state: Subscription, request: Request, first: bool) -> None:
     if first:
-        state.wildcard = not request.names
+        state.wildcard = not request.names and state.type_url in WILDCARD_TYPES
         if request.initial_versions:
             state.overrides.update(request.initial_versions)
             state.must_answer = False
@@ -294,7 +296,7 @@ def _subscribe_delta(state: Subscription, request: Request, first: bool) -> None
 
 def _subscribe_world(state: Subscription, request: Request) -> None:
     names = set(request.names)
-    wildcard = WILDCARD in names or (not names and not state.names and state.type_url in (types.CLUSTER, types.LISTENER))
+    wildcard = WILDCARD in names or (not names and not state.names and state.type_url in WILDCARD_TYPES)
     names.discard(WILDCARD)
     if wildcard != state.wildcard or names - state.names:
         state.must_answer = True

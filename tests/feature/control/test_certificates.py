@@ -146,7 +146,7 @@ async def test_rotation_is_an_event_in_both_namespaces() -> None:
         for _ in range(3):
             await signer.sign("good:default:web:web-1")
         async with asyncio.timeout(5):
-            while sum(event["count"] for event in signer.api.all(resources.EVENTS)) < 4:
+            while sum(event["count"] for event in signer.api.all(resources.EVENTS)) < 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         found = {event["metadata"]["namespace"]: event for event in signer.api.all(resources.EVENTS)}
         assert set(found) == {"default", "istio-system"}
@@ -186,7 +186,7 @@ async def test_root_reaches_every_namespace_and_is_mended() -> None:
 
     async def until(namespace: str) -> None:
         async with asyncio.timeout(5):
-            while (api.one(resources.CONFIGMAPS, "istio-ca-root-cert", namespace) or {}).get("data") != {"root-cert.pem": keeper.authority.root_pem.decode()}:
+            while (api.one(resources.CONFIGMAPS, "istio-ca-root-cert", namespace) or {}).get("data") != {"root-cert.pem": keeper.authority.root_pem.decode()}:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     await until("default")

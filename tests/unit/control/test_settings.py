@@ -18,7 +18,7 @@ def test_flags_and_variables_of_the_chart() -> None:
 @pytest.mark.parametrize(("arguments", "environment"), [(["--nonsense=1"], {}), ([], {"DEFAULT_WORKLOAD_CERT_TTL": "soon"})])
 def test_what_cannot_be_used_is_an_error(arguments: list[str], environment: dict[str, str]) -> None:
     """The message names the flag or variable."""
-    with pytest.raises(VarkaError, match="nonsense|WORKLOAD_CERT_TTL"):
+    with pytest.raises(VarkaError, match=r"nonsense|WORKLOAD_CERT_TTL"):
         settings.load(arguments, environment)
 
 

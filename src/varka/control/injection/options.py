@@ -76,7 +76,7 @@ class Options:
 
     @property
     def default_resources(self) -> Mapping[str, Any]:
-        return self.proxy_setting("resources") or _DEFAULT_RESOURCES  # type: ignore[no-any-return]
+        return self.proxy_setting("resources") or _DEFAULT_RESOURCES
 
     def image(self, kind: str = "proxy") -> str:
         """Image of the proxy, or of the init container."""

@@ -40,7 +40,7 @@ def _one(container: Object, status_port: int, probers: dict[str, Any]) -> Object
     for hook, word in _HOOKS.items():
         handler = hooks.get(hook)
         action = _action(handler, container, status_port) if handler else None
-        if action is not None:
+        if handler and action is not None:
             path = f"/app-lifecycle/{container['name']}/{word}"
             probers[path] = action
             result["lifecycle"] = {**(result.get("lifecycle") or {}), hook: _redirected(handler, path, status_port)}
