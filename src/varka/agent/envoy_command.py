@@ -52,7 +52,16 @@ def argv(settings: ProxySettings) -> list[str]:
 
 def files(settings: ProxySettings, root: Path) -> dict[str, str]:
     """Path → content of what Envoy reads at start; `root` is the file system that the pod sees."""
-    return {BOOTSTRAP: bootstrap.dumps(bootstrap_settings(settings, labels=_pod_info(root, "labels"), annotations=_pod_info(root, "annotations")))}
+    return {BOOTSTRAP: bootstrap.dumps(_of_pod(settings, root))}
+
+
+def environment(settings: ProxySettings, root: Path) -> dict[str, str]:
+    """The variables that Envoy runs with: what it says of itself in metrics."""
+    return bootstrap.environment(_of_pod(settings, root))
+
+
+def _of_pod(settings: ProxySettings, root: Path) -> bootstrap.BootstrapSettings:
+    return bootstrap_settings(settings, labels=_pod_info(root, "labels"), annotations=_pod_info(root, "annotations"))
 
 
 def bootstrap_settings(settings: ProxySettings, *, labels: dict[str, str], annotations: dict[str, str]) -> bootstrap.BootstrapSettings:

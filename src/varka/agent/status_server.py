@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -19,13 +18,13 @@ from varka.agent.issuance import Certificate
 from varka.agent.netns import NetworkNamespace
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
+from varka.envoy import exposition
 
 log = logging.getLogger("varka.agent.status")
 
 READY_HOLD_SECONDS = 2.0
 """How long a readiness request waits for the proxy before it answers no: shorter than the probe's own timeout of 3 s."""
 READY_POLL_SECONDS = 0.03
-_RENAMED = re.compile(r"^(# (?:TYPE|HELP) )?envoy_istio_", re.MULTILINE)
 _HOP_HEADERS = {"host", "connection", "content-length"}
 
 
@@ -84,7 +83,7 @@ class StatusServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         parts = [own_metrics(self.certificate)]
         try:
-            parts.append(_RENAMED.sub(lambda found: (found[1] or "") + "istio_", await self._admin.get("/stats/prometheus?usedonly")))
+            parts.append(exposition.istio(await self._admin.get("/stats/prometheus?usedonly")))
         except VarkaError as error:
             log.debug("no metrics of Envoy: %s", error)
         if self._settings.prometheus.get("scrape") == "true":
