@@ -1,20 +1,27 @@
 """The stages in a row: informers' objects → typed resources → Snapshot → ProxyView → Envoy resources.
 
 Nothing here decides anything. Each stage keeps its results for as long as its inputs are the same objects, so all
-that has to be done is to hand over the same objects again: a resource is parsed once for each of its versions.
+that has to be done is to hand over the same objects again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
-from varka.control import credentials, nodes
+from varka.control import credentials, mesh_settings, metrics, nodes
+from varka.control.parsing import ParsedObjects
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
-from varka.model.view import Proxy
+from varka.envoy import generate
+from varka.model import inputs, snapshot, views
+from varka.model.inputs import Inputs
+from varka.model.snapshot import Snapshot
+from varka.model.view import MeshSettings, Proxy
+from varka.xds import types
 from varka.xds.server import Client
 
 
@@ -24,29 +31,50 @@ class MeshPipeline:
     def __init__(self, state: ClusterState, settings: Settings) -> None:
         self._state = state
         self._settings = settings
-        self._snapshot: Any = None
-        self._proxies: dict[str, Proxy] = {}
-
-    @property
-    def snapshot(self) -> Any:
+        self._objects = ParsedObjects(state)
+        self._inputs = Inputs()
+        self._mesh: tuple[dict[str, Any], MeshSettings] = ({}, MeshSettings())
+        self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
-        return self._snapshot
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        raise NotImplementedError
+        self._inputs = _keeping(self._inputs, inputs.of(self._objects.current(), self._mesh_settings()))
+        self.snapshot = snapshot.build(self._inputs, self.snapshot)
+        metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
+        metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
+
+    def _mesh_settings(self) -> MeshSettings:
+        raw = self._state.mesh_config
+        if raw is not self._mesh[0]:
+            found = mesh_settings.parse(raw, cluster_domain=self._settings.cluster_domain, root_namespace=self._settings.namespace)
+            self._mesh = (raw, self._mesh[1] if found == self._mesh[1] else found)
+        return self._mesh[1]
 
     def identify(self, client: Client) -> Proxy:
-        """The proxy behind a stream; equal proxies stay the same object."""
-        mesh = self._state.mesh_config
-        domains = frozenset([str(mesh.get("trustDomain") or "cluster.local"), *map(str, mesh.get("trustDomainAliases") or [])])
+        """The proxy behind a stream; for as long as it is equal it is the same object."""
+        mesh = self._mesh_settings()
+        domains = frozenset([mesh.trust_domain, *mesh.trust_domain_aliases])
         found = nodes.proxy(client, lambda name, namespace: self._state.one(kinds.PODS, name, namespace), domains)
         return client.context if client.context == found else found
 
     def resources(self, proxy: Proxy) -> Mapping[str, Mapping[str, WireResource]]:
         """Everything that the proxy is to have, by type URL."""
-        raise NotImplementedError
+        if self.snapshot is None:
+            return {}
+        found = generate.generate(views.view(self.snapshot, proxy))
+        return {types.CLUSTER: found.clusters, types.ENDPOINT: found.endpoints, types.LISTENER: found.listeners, types.ROUTE: found.routes}
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
         """Credentials from Secrets of the proxy's own namespace."""
         return credentials.build(names, proxy.namespace, lambda namespace, name: self._state.secrets.get(name, namespace))
+
+
+def _keeping(old: Inputs, new: Inputs) -> Inputs:
+    """`new` with the tuples of `old` wherever they hold the very same objects."""
+    kept: dict[str, Any] = {}
+    for field in dataclasses.fields(Inputs):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if isinstance(after, tuple) and len(before) == len(after) and all(one is other for one, other in zip(before, after, strict=True)):
+            kept[field.name] = before
+    return dataclasses.replace(new, **kept)

@@ -40,9 +40,9 @@ MESH_KINDS: dict[str, tuple[str, ...]] = {
     "telemetry.istio.io": ("telemetries",),
     "extensions.istio.io": ("wasmplugins",),
 }
+_RESOURCES = {one.gvr: one for one in resources.BUILTIN}
 CORE_KINDS = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES)
 SYNC_SECONDS = 30.0
-_NOISE = ("managedFields", "resourceVersion", "generation")
 
 Changed = Callable[[str], None]
 """Told what kind of thing changed: `config`, `service`, `endpoint`, `proxy`, `global`, `secret`."""
@@ -134,16 +134,11 @@ class ClusterState:
             self._note("global")
 
     def _watch_core(self, group: asyncio.TaskGroup) -> None:
-        handlers = {
-            resources.NAMESPACES: ("namespaces", "global", _labels_only),
-            resources.SERVICES: ("services", "service", _all_but_status),
-            resources.ENDPOINT_SLICES: ("endpointslices", "endpoint", _whole),
-            resources.PODS: ("pods", "proxy", _pod),
-            resources.NODES: ("nodes", "global", _labels_only),
-        }
-        for gvr, (name, reason, aspect) in handlers.items():
-            self._core[gvr].add_handler(self._registry_handler(name, reason, aspect))
-            group.create_task(self._core[gvr].run(), name=f"informer:{name}")
+        reasons = {resources.SERVICES: "service", resources.ENDPOINT_SLICES: "endpoint", resources.PODS: "proxy"}
+        for gvr, informer in self._core.items():
+            informer.add_handler(self._completing(_RESOURCES[gvr]))
+            informer.add_handler(self._registry_handler(gvr.resource, reasons.get(gvr, "global"), ASPECTS[gvr]))
+            group.create_task(informer.run(), name=f"informer:{gvr.resource}")
         self.secrets.add_handler(self._registry_handler("secrets", "secret", _data))
         self._config_maps.add_handler(self._config_map_changed)
         group.create_task(self.secrets.run(), name="informer:secrets")
@@ -166,7 +161,7 @@ class ClusterState:
 
     def _config_changed(self, kind: str) -> Callable[[Object | None, Object | None], None]:
         def handle(old: Object | None, new: Object | None) -> None:
-            if old is not None and new is not None and _all_but_status(old) == _all_but_status(new):
+            if old is not None and new is not None and all_but_status(old) == all_but_status(new):
                 return
             metrics.CONFIG_EVENTS.labels(type=kind, event=_verb(old, new)).inc()
             self._note("config")
@@ -226,7 +221,8 @@ def _whole(obj: Object) -> object:
     return {name: value for name, value in obj.items() if name != "metadata"}, obj["metadata"].get("labels")
 
 
-def _all_but_status(obj: Object) -> object:
+def all_but_status(obj: Object) -> object:
+    """What the user wrote."""
     meta = obj["metadata"]
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}, meta.get("labels"), meta.get("annotations")
 
@@ -252,3 +248,13 @@ def _pod(obj: Object) -> object:
         phase,
         meta.get("deletionTimestamp"),
     )
+
+
+ASPECTS: dict[Gvr, Callable[[Object], object]] = {
+    resources.NAMESPACES: _labels_only,
+    resources.SERVICES: all_but_status,
+    resources.ENDPOINT_SLICES: _whole,
+    resources.PODS: _pod,
+    resources.NODES: _labels_only,
+}
+"""The part of each core kind that configuration depends on; an object that differs elsewhere counts as unchanged."""
