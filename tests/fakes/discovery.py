@@ -85,7 +85,7 @@ class Discovery(grpc.GenericRpcHandler):
                     self.refusals.append(f"{node} {request.type_url}: {request.error_detail.message}")
             wildcard = request.type_url in {messages.CLUSTER, messages.LISTENER} and request.type_url not in started
             started.add(request.type_url)
-            known = by_type(self.configs[node], request.type_url)
+            known = self._credentials() if request.type_url == messages.SECRET else by_type(self.configs[node], request.type_url)
             names = list(known) if wildcard else list(request.resource_names_subscribe)
             if not names and not wildcard:
                 continue
@@ -97,6 +97,15 @@ class Discovery(grpc.GenericRpcHandler):
                 else:
                     response.removed_resources.append(name)
             yield response
+
+    def _credentials(self) -> Mapping[str, WireResource]:
+        """A server certificate for shop.example.com under the name of a Kubernetes Secret."""
+        key = keys.generate()
+        chain = self.authority.sign_server(key, ["shop.example.com"], timedelta(hours=1), datetime.now(UTC))
+        secret = secret_pb2.Secret(name="kubernetes://shop-cert")
+        secret.tls_certificate.certificate_chain.inline_bytes = "".join(chain).encode()
+        secret.tls_certificate.private_key.inline_bytes = keys.to_pem(key)
+        return {secret.name: messages.resource(secret.name, secret)}
 
     def _secrets(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         with self._lock:

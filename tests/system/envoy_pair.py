@@ -12,20 +12,24 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 from tests.builders import views
 from tests.fakes.discovery import Discovery
 
 from varka.envoy import bootstrap, generate, peer_facts
+from varka.identity import certificates
 from varka.model.security import Action, AuthorizationPolicy, MutualTls, MutualTlsMode, Operation, Rule, Source
 from varka.model.services import Protocol
 from varka.model.traffic import (
@@ -36,10 +40,15 @@ from varka.model.traffic import (
     Headers,
     HttpMatch,
     HttpRoute,
+    L4Match,
+    L4Route,
     MatchKind,
     Redirect,
     Rewrite,
+    ServerTls,
+    ServerTlsMode,
     StringMatch,
+    VirtualService,
 )
 from varka.model.view import GatewayBinding, ProxyView
 
@@ -56,7 +65,9 @@ table ip t {{
   }}
 }}
 """
-PORTS = {9080: Protocol.HTTP, 9000: Protocol.TCP, 7000: Protocol.AUTO, 7001: Protocol.AUTO}
+PORTS = {9080: Protocol.HTTP, 9000: Protocol.TCP}
+MORE = {7000: Protocol.AUTO, 7001: Protocol.AUTO, 50051: Protocol.GRPC, 7002: Protocol.AUTO}
+VIP_MORE = "10.96.0.12"
 
 
 class App(BaseHTTPRequestHandler):
@@ -88,6 +99,45 @@ def echo(port: int) -> None:
                 connection.sendall(data.upper())
 
 
+class Grpc(grpc.GenericRpcHandler):
+    """Answers every unary call with what it got, in upper case."""
+
+    def service(self, _details: grpc.HandlerCallDetails) -> Any:
+        """Any method."""
+        return grpc.unary_unary_rpc_method_handler(lambda request, _context: request.upper())
+
+
+def serve_grpc(port: int) -> grpc.Server:
+    """A gRPC server on the application's address."""
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Grpc()])
+    server.add_insecure_port(f"{SERVER}:{port}")
+    server.start()
+    return server
+
+
+def call(port: int) -> str:
+    """One gRPC call to the service."""
+    with grpc.insecure_channel(f"{VIP_MORE}:{port}", options=[("grpc.default_authority", f"more:{port}")]) as channel:
+        try:
+            return str(channel.unary_unary("/test.Echo/Say")(b"ping", timeout=5).decode())
+        except grpc.RpcError as error:
+            return f"error: {error}"
+
+
+def fetch_tls(port: int, name: str) -> Any:
+    """One request over TLS with a server name; the certificate's names are part of the result."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=3) as raw, context.wrap_socket(raw, server_hostname=name) as connection:
+            pem = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+            connection.sendall(f"GET /secure HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n".encode())
+            head = connection.recv(65536).decode()
+            return {"status": int(head.split()[1]), "names": certificates.facts(pem.encode()).dns_names, "uri": certificates.facts(pem.encode()).spiffe_id}
+    except (OSError, ValueError, IndexError) as error:
+        return {"status": 0, "names": str(error)}
+
+
 def rule(prefix: str, **fields: Any) -> HttpRoute:
     """A rule for paths with a prefix."""
     match = HttpMatch(uri=StringMatch(kind=MatchKind.PREFIX, value=prefix))
@@ -99,6 +149,8 @@ def configurations() -> dict[str, ProxyView]:
     web = views.service("web", PORTS, address=VIP)
     closed = views.service("closed", {9081: Protocol.HTTP}, address="10.96.0.11")
     known = [views.endpoint(web, port, SERVER, service_account=web.service_accounts[0]) for port in PORTS]
+    more = views.service("more", MORE, address=VIP_MORE, service_accounts=web.service_accounts)
+    known += [views.endpoint(more, port, SERVER, service_account=web.service_accounts[0]) for port in MORE]
     known.append(views.endpoint(closed, 9080, SERVER, service_account="x"))
     known[-1] = replace(known[-1], service_port=9081)
     routes = views.rules(
@@ -116,7 +168,7 @@ def configurations() -> dict[str, ProxyView]:
         gateways=("mesh", "default/gw"),
     )
     wrong = replace(closed, service_accounts=("spiffe://cluster.local/ns/default/sa/somebody-else",))
-    seen = views.outbound([web, wrong], known, virtual_services=(routes,))
+    seen = views.outbound([web, more, wrong], known, virtual_services=(routes,))
     mesh = replace(views.MESH, access_log_file="/dev/stdout")
     policies = (
         AuthorizationPolicy(
@@ -125,7 +177,7 @@ def configurations() -> dict[str, ProxyView]:
             rules=(
                 Rule(
                     sources=(Source(principals=("cluster.local/ns/default/sa/client",)), Source(namespaces=("istio-system",))),
-                    operations=(Operation(methods=("GET",)), Operation(ports=("9000",)), Operation(ports=("7001",))),
+                    operations=(Operation(methods=("GET",)), Operation(ports=("9000",)), Operation(ports=("7001",)), Operation(paths=("/test.Echo/*",))),
                 ),
                 Rule(operations=(Operation(ports=("9000", "7001")),)),
             ),
@@ -142,15 +194,37 @@ def configurations() -> dict[str, ProxyView]:
         "web": views.view(
             views.sidecar("web", SERVER),
             views.outbound([]),
-            [web],
+            [web, more],
             mesh=server_mesh,
             mutual_tls=MutualTls(mode=MutualTlsMode.STRICT),
             authorization=policies,
         ),
         "ingress": views.view(
-            views.gateway("ingress"), seen, mesh=mesh, gateways=(GatewayBinding(server=server, virtual_services=(replace(routes, hosts=("*",)),)),)
+            views.gateway("ingress"), seen, mesh=mesh, gateways=gateways(server, routes)
         ),
     }
+
+
+def gateways(server: GatewayServer, routes: VirtualService) -> tuple[GatewayBinding, ...]:
+    """Plain HTTP for everything, HTTPS for one name, and TLS passed on unread for another."""
+    secure = replace(
+        server, gateway="default/secure", port=443, target_port=8443, port_name="https", protocol=Protocol.HTTPS, hosts=("*/shop.example.com",),
+        tls=ServerTls(mode=ServerTlsMode.SIMPLE, credential_name="shop-cert"),
+    )  # fmt: skip
+    unread = replace(
+        secure, gateway="default/unread", port_name="tls", protocol=Protocol.TLS, hosts=("*/pass.example.com",),
+        tls=ServerTls(mode=ServerTlsMode.PASSTHROUGH),
+    )  # fmt: skip
+    shop = replace(routes, hosts=("shop.example.com",), gateways=("default/secure",))
+    passing = VirtualService(
+        name="pass", namespace="default", hosts=("pass.example.com",), gateways=("default/unread",),
+        tls=(L4Route(matches=(L4Match(sni_hosts=("pass.example.com",)),), destinations=(views.to("web", port=9000),)),),
+    )  # fmt: skip
+    return (
+        GatewayBinding(server=server, virtual_services=(replace(routes, hosts=("*",)),)),
+        GatewayBinding(server=secure, virtual_services=(shop,)),
+        GatewayBinding(server=unread, virtual_services=(passing,)),
+    )
 
 
 def start(folder: Path, discovery: Discovery) -> dict[str, subprocess.Popen[bytes]]:
@@ -230,6 +304,7 @@ def main() -> None:
         threading.Thread(target=ThreadingHTTPServer((SERVER, port), App).serve_forever, daemon=True).start()
     for port in (9000, 7001):
         threading.Thread(target=echo, args=(port,), daemon=True).start()
+    servers = [serve_grpc(port) for port in (50051, 7002)]
     discovery = Discovery()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -244,6 +319,8 @@ def main() -> None:
             for process in envoys.values():
                 process.wait(10)
             discovery.stop()
+            for server in servers:
+                server.stop(0)
         result["logs"] = {name: (folder / f"{name}.log").read_text() for name in envoys}
     json.dump(result, sys.stdout)
     sys.stdout.flush()
@@ -261,9 +338,13 @@ def act() -> dict[str, Any]:
         "plain": fetch(SERVER, 9080, "/hello"),
         "plain-other-port": say(SERVER, 9999, b"some bytes\n"),
         "tcp": say(VIP, 9000, b"ping"),
-        "sniffed-http": fetch(VIP, 7000, "/sniffed", host="anything"),
-        "sniffed-http-post": fetch(VIP, 7000, "/sniffed", host="anything", method="POST"),
-        "sniffed-tcp": say(VIP, 7001, b"ping\n"),
+        "sniffed-http": fetch(VIP_MORE, 7000, "/sniffed", host="anything"),
+        "sniffed-http-post": fetch(VIP_MORE, 7000, "/sniffed", host="anything", method="POST"),
+        "sniffed-tcp": say(VIP_MORE, 7001, b"ping\n"),
+        "grpc": call(50051),
+        "sniffed-grpc": call(7002),
+        "gateway-tls": fetch_tls(8443, "shop.example.com"),
+        "gateway-unknown-name": fetch_tls(8443, "other.example.com"),
         "wrong-identity": fetch("10.96.0.11", 9081, "/", host="closed:9081"),
         "unknown-host": fetch(SERVER, 9080, "/", host="unknown"),
         "abort": fetch(VIP, 9080, "/abort"),

@@ -76,6 +76,17 @@ def test_http_is_sniffed(seen: Any) -> None:
     assert seen["sniffed-http"]["status"] == 200
 
 
+def test_grpc_passes(seen: Any) -> None:
+    """HTTP/2 is spoken from end to end, on a port that says so and on a sniffed one."""
+    assert (seen["grpc"], seen["sniffed-grpc"]) == ("PING", "PING")
+
+
+def test_a_gateway_presents_the_named_certificate(seen: Any) -> None:
+    """HTTPS is served with the Secret's certificate to clients that ask for the host, and to no others."""
+    assert (seen["gateway-tls"]["status"], seen["gateway-tls"]["names"]) == (200, ["shop.example.com"])
+    assert seen["gateway-unknown-name"]["status"] == 0
+
+
 def test_a_wrong_server_is_not_trusted(seen: Any) -> None:
     """A server whose certificate is not the service's gets no request."""
     assert seen["wrong-identity"]["status"] == 503

@@ -10,8 +10,6 @@ from envoy.config.listener.v3 import listener_components_pb2
 from varka.envoy import messages
 
 PLAIN_HTTP = ("http/1.0", "http/1.1", "h2c")
-PLAIN_HTTP1 = ("http/1.0", "http/1.1")
-PLAIN_HTTP2 = ("h2c",)
 TLS = "tls"
 RAW = "raw_buffer"
 

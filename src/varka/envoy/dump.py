@@ -33,6 +33,7 @@ EXTENSIONS = (
     "envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2",
     "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2",
     "envoy.extensions.filters.network.rbac.v3.rbac_pb2",
+    "envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2",
     "envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2",
     "envoy.extensions.path.match.uri_template.v3.uri_template_match_pb2",
     "envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2",

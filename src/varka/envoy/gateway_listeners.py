@@ -171,8 +171,8 @@ def _connection(
     route: L4Route, match: L4Match | None, server_names: tuple[str, ...], socket: Any, origin: virtual_hosts.Origin, view: ProxyView
 ) -> Any:
     condition = chains.match(server_names=server_names, blocks=match.destination_subnets if match else ())
-    proxy = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent())
-    return chains.chain("", [*rbac.network_filters(view.authorization, view.mesh), proxy], condition, socket)
+    onward = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent())
+    return chains.chain("", [*rbac.network_filters(view.authorization, view.mesh), *onward], condition, socket)
 
 
 def _without_doubles(found: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
-from varka.envoy import messages, peers
+from varka.envoy import messages
 
 FAULT = "envoy.filters.http.fault"
 CORS = "envoy.filters.http.cors"
@@ -24,6 +24,3 @@ FAULTS = _filter(FAULT, fault_pb2.HTTPFault())
 CORS_FILTER = _filter(CORS, cors_pb2.Cors())
 
 OUTBOUND = (FAULTS, CORS_FILTER, ROUTER)
-SNIFFED_HTTP1 = (peers.alpn_filter(("istio-http/1.1", "istio", "http/1.1")), *OUTBOUND)
-SNIFFED_HTTP2 = (peers.alpn_filter(("istio-h2", "istio", "h2")), *OUTBOUND)
-"""On a sniffed port the cluster follows the client, so what is offered to the other sidecar must follow it too."""

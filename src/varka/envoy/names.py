@@ -28,7 +28,8 @@ INBOUND_SOURCE = "127.0.0.6"
 
 ALPN_MESH = "istio"
 ALPN_MESH_PEER_EXCHANGE = "istio-peer-exchange"
-ALPN_MESH_HTTP = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+ALPN_SNIFFED = "istio-http"
+ALPN_MESH_HTTP = ("istio-http/1.0", "istio-http/1.1", "istio-h2", ALPN_SNIFFED)
 """What a client-side sidecar offers that has seen HTTP: it tells the server side's listener, before any byte of the request."""
 
 TLS_MODE_KEY = "tlsMode"

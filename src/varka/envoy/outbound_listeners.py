@@ -90,14 +90,14 @@ def _listener(binding: Binding, origin: virtual_hosts.Origin) -> WireResource:
     owner = False
     for claim in _by_precedence(binding):
         if claim.kind is Kind.SNIFFED and not binding.http:
-            found += _sniffed(claim, name, origin)
+            found += _http(outbound_ports.sniffed_route(claim), name, origin.mesh)
         for candidate in tcp_routes.chains_of(claim, origin, alone=binding.address != WILDCARD):
             if candidate.HasField("filter_chain_match"):
                 found.append(candidate)
             elif not owner:
                 rest, owner = candidate, True
     if binding.http:
-        found += _http(str(binding.port), name, http_filters.OUTBOUND, chains.PLAIN_HTTP, origin.mesh)
+        found += _http(str(binding.port), name, origin.mesh)
     if rest is None:
         rest = chains.chain("PassthroughFilterChain", [_rest(origin.mesh)])
     sniffs_http = binding.http or any(claim.kind is Kind.SNIFFED for claim in binding.claims)
@@ -125,24 +125,16 @@ def _by_precedence(binding: Binding) -> Iterable[Claim]:
     return sorted(binding.claims, key=lambda claim: (claim.service.created, claim.service.hostname))
 
 
-def _sniffed(claim: Claim, name: str, origin: virtual_hosts.Origin) -> list[Any]:
-    route = outbound_ports.sniffed_route(claim)
-    return [
-        *_http(route, name, http_filters.SNIFFED_HTTP1, chains.PLAIN_HTTP1, origin.mesh),
-        *_http(route, name, http_filters.SNIFFED_HTTP2, chains.PLAIN_HTTP2, origin.mesh),
-    ]
-
-
-def _http(route: str, listener: str, filters: Iterable[Any], protocols: tuple[str, ...], mesh: MeshSettings) -> list[Any]:
+def _http(route: str, listener: str, mesh: MeshSettings) -> list[Any]:
     settings = http_connection_manager.Settings(
         place=http_connection_manager.Place.OUTBOUND,
         stat_prefix=f"outbound_{listener}",
-        filters=filters,
+        filters=http_filters.OUTBOUND,
         rds=route,
         stats=stats.of_requests_sent(),
     )
     manager = http_connection_manager.build(settings, mesh)
-    return [chains.chain("", [manager], chains.match(transport=chains.RAW, protocols=protocols))]
+    return [chains.chain("", [manager], chains.match(transport=chains.RAW, protocols=chains.PLAIN_HTTP))]
 
 
 def _distinct(found: list[Any]) -> list[Any]:

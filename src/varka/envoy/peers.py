@@ -33,14 +33,12 @@ TAKE_OFF = tuple(HEADERS.values())
 """Names of headers that the application must not see."""
 
 
-def _value(key: str, factory: str, text: str, shared: bool = False) -> Any:
+def _value(key: str, factory: str, text: str) -> Any:
     source = base_pb2.DataSource(inline_string=text)
-    shares = value_pb2.FilterStateValue
     return value_pb2.FilterStateValue(
         object_key=key,
         factory_key=factory,
         format_string=substitution_format_string_pb2.SubstitutionFormatString(text_format_source=source, omit_empty_values=True),
-        shared_with_upstream=shares.ONCE if shared else shares.NONE,
         skip_if_empty=True,
     )
 
@@ -52,8 +50,3 @@ def _filter(name: str, values: list[Any]) -> Any:
 
 KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE[fact], "envoy.string", f"%REQ({HEADERS[fact]})%") for fact in FACTS])
 """The filter that keeps what the caller said of itself."""
-
-
-def alpn_filter(protocols: tuple[str, ...]) -> Any:
-    """A filter that has the connection to the other sidecar offer these protocols, whatever the cluster would."""
-    return _filter("varka.alpn", [_value("envoy.network.application_protocols", "envoy.network.application_protocols", ",".join(protocols), True)])

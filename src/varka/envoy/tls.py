@@ -5,7 +5,8 @@ Certificates never travel over ADS: contexts name a secret (`default`, `ROOTCA`)
 ALPN does two jobs. The client's offer, seen by the server's listener before any byte is decrypted, selects the filter
 chain: a name that begins with `istio` means mesh mTLS, and one of `istio-http/1.1`, `istio-h2` means HTTP was seen by
 the client's side. And the protocol agreed on selects the codec, so the list of the server's side holds `h2` and
-`http/1.1` only, and a client offers exactly the one that it will speak.
+`http/1.1` only, and a client offers exactly the one that it will speak. A sniffed port speaks whatever its client did:
+there nothing is agreed on, and the server's side tells the codec by the first bytes.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def mesh_alpn(protocol: Protocol) -> tuple[str, ...]:
         return ("istio-h2", names.ALPN_MESH, "h2")
     if protocol.is_http:
         return ("istio-http/1.1", names.ALPN_MESH, "http/1.1")
+    if protocol is Protocol.AUTO:
+        return (names.ALPN_SNIFFED, names.ALPN_MESH)
     return (names.ALPN_MESH_PEER_EXCHANGE, names.ALPN_MESH)
 
 
