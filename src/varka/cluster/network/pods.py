@@ -45,7 +45,7 @@ class PodNetwork:
         self._route = netlink.Netlink()
 
     async def attach(self, uid: str, pid: int) -> str:
-        """Link the network namespace of process `pid` to the node and return the pod's address."""
+        """Link the network namespace of process `pid` to the node, or find the link that is there; the pod's address."""
         address = self._addresses.take(uid)
         try:
             await asyncio.to_thread(self._link, address, pid)
@@ -74,6 +74,8 @@ class PodNetwork:
         name = link_name(address)
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if name in _interfaces() and "eth0" in netlink.inside(namespace, _interfaces):
+                return
             with netlink.Netlink() as route:
                 route.delete_link(name)
                 route.create_veth(name, "eth0", namespace)
@@ -87,6 +89,10 @@ class PodNetwork:
             route.delete_link(link_name(address))
 
 
+def _interfaces() -> set[str]:
+    return {name for _, name in socket.if_nameindex()}
+
+
 def _configure_pod(address: str) -> None:
     with netlink.Netlink() as route:
         route.set_up("lo")
@@ -95,3 +101,5 @@ def _configure_pod(address: str) -> None:
         route.add_address(index, address, 32)
         route.add_route(GATEWAY, 32, index)
         route.add_route("0.0.0.0", 0, index, gateway=GATEWAY)
+    # As in Kubernetes: a container without capabilities may listen on port 80. The file is that of this thread's namespace.
+    Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
