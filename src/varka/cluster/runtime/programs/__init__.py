@@ -1,0 +1,1 @@
+"""Small programs that stand for images: standard library only, run inside containers."""
