@@ -15,10 +15,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
+import varka
 from varka.base import logs
 from varka.base.clock import SystemClock
 from varka.client.api import Api, Object
@@ -28,7 +31,8 @@ from varka.cluster.apiserver import certificates, plugins, server
 from varka.cluster.controllers import loops
 from varka.cluster.controllers.loadbalancers import Allocation, Balancer
 from varka.cluster.controllers.settings import ControllerSettings
-from varka.cluster.network import plane
+from varka.cluster.network import plane, resolver
+from varka.cluster.runtime import catalog, runtime
 
 log = logging.getLogger("varka.node")
 
@@ -80,6 +84,8 @@ class Node:
     async def _serve(self, api_server: server.ApiServer, parts: plugins.Plugins, pki: certificates.Pki, begin: float) -> None:
         api = api_server.api
         await parts.start(api_server.core)
+        pods = self._runtime(api)
+        api_server.core.runtime = pods.streams
         informers = Informers(api, self._clock)
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -91,9 +97,29 @@ class Node:
             group.create_task(informers.run(), name="informers")
             group.create_task(self._controllers(api, pki, ready), name="controllers")
             await ready.wait()
+            group.create_task(pods.run(), name="runtime")
             api_server.ready = True
             self._tell(self._folder.ready_file, begin)
             log.info("the node is ready after %.2f s", time.monotonic() - begin)
+
+    def _runtime(self, api: Api) -> runtime.Runtime:
+        config, folder = self._config, self._folder
+        package = Path(varka.__file__).parent
+        placeholders = {"python": sys.executable, "package": str(package), "samples": str(package.parents[1] / "samples"), "state": str(folder.root)}
+        images = catalog.Catalog([catalog.BASE, *map(Path, config.catalogs), folder.images], placeholders)
+        told = runtime.RuntimeSettings(
+            node_name=config.name,
+            node_ip=config.node_ip,
+            folder=folder.pods,
+            programs=catalog.BASE.parent / "programs" / "bin",
+            hidden=(folder.root,),
+            cluster_domain=config.cluster_domain,
+        )
+
+        def resolv_conf(namespace: str, policy: str, more: Mapping[str, Any] | None) -> str:
+            return resolver.resolv_conf(namespace, policy, more, dns_ip=config.dns_ip, domain=config.cluster_domain)
+
+        return runtime.Runtime(api, told, self._network.pods, images, resolv_conf, self._clock)
 
     def _tell(self, file: Path, begin: float) -> None:
         """Let `varka up` know of a step."""
