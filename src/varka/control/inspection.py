@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,13 +22,14 @@ COLUMNS = ("cds", "lds", "eds", "rds", "sds")
 class Inspector:
     """Implements `debug_server.Subject`."""
 
-    def __init__(self, pusher: Pusher, state: ClusterState, settings: Settings) -> None:
+    def __init__(self, pusher: Pusher, state: ClusterState, settings: Settings, ready: Callable[[], bool]) -> None:
         self._pusher = pusher
         self._state = state
         self._settings = settings
+        self._ready = ready
 
     def ready(self) -> bool:
-        return self._pusher.ready
+        return self._ready()
 
     def sync_status(self) -> list[dict[str, Any]]:
         """One entry a proxy: the words of `proxy-status` by type, nonces, and what the proxy refused with its reason."""

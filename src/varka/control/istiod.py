@@ -54,9 +54,9 @@ class Istiod:
         self._front: TlsFront | None = None
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._identify, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
-        self._webhooks = WebhookServer(self._web_certificate, self.injection_options, self._namespace_labels, validation.problems)
+        self._webhooks = WebhookServer(self._web_certificate, self.injection_options, validation.problems)
         self._status = status_writer.StatusWriter(api, self.state, settings, self._clock)
-        inspector = Inspector(self.pusher, self.state, settings)
+        inspector = Inspector(self.pusher, self.state, settings, self.ready)
         version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}
         self._debug = DebugServer(inspector, version)
 
@@ -75,6 +75,10 @@ class Istiod:
 
     def _identify(self, peer: str) -> str:
         return self._front.identify(peer) if self._front is not None else ""
+
+    def ready(self) -> bool:
+        """Proxies are served, and the API server can call the webhooks."""
+        return self.started.is_set() and self.pusher.ready and self._bundles.settled.is_set()
 
     def trust_domain(self) -> str:
         """The mesh's trust domain, as it is set now."""
@@ -107,10 +111,6 @@ class Istiod:
 
     def _pilot_env(self, name: str) -> object:
         return ((self.state.values.get("pilot") or {}).get("env") or {}).get(name, "")
-
-    def _namespace_labels(self, name: str) -> dict[str, str] | None:
-        found = self.state.namespaces.get(name)
-        return None if found is None else dict(found["metadata"].get("labels") or {})
 
     async def run(self) -> None:
         """Serve until cancelled."""

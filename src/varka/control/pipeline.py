@@ -6,7 +6,6 @@ that has to be done is to hand over the same objects again.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from varka.control.parsing import ParsedObjects
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
 from varka.envoy import generate
-from varka.model import inputs, snapshot, views
+from varka.model import snapshot, views
 from varka.model.inputs import Inputs
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy
@@ -39,7 +38,7 @@ class MeshPipeline:
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        self._inputs = _keeping(self._inputs, inputs.of(self._objects.current(), self._mesh_settings()))
+        self._inputs = Inputs(mesh=self._mesh_settings(), **self._objects.current())  # type: ignore[arg-type]
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
@@ -68,13 +67,3 @@ class MeshPipeline:
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
         """Credentials from Secrets of the proxy's own namespace."""
         return credentials.build(names, proxy.namespace, lambda namespace, name: self._state.secrets.get(name, namespace))
-
-
-def _keeping(old: Inputs, new: Inputs) -> Inputs:
-    """`new` with the tuples of `old` wherever they hold the very same objects."""
-    kept: dict[str, Any] = {}
-    for field in dataclasses.fields(Inputs):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if isinstance(after, tuple) and len(before) == len(after) and all(one is other for one, other in zip(before, after, strict=True)):
-            kept[field.name] = before
-    return dataclasses.replace(new, **kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,8 +65,8 @@ class ClusterState:
         self._tasks: dict[Gvr, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self.synced = asyncio.Event()
-        self.generation = 0
-        """Grows with every change that matters."""
+        self.versions: Counter[Gvr] = Counter()
+        """By kind: grows with every change that matters."""
         self._mesh_text: tuple[str, dict[str, Any]] = ("", {})
         self._values_text: tuple[str, dict[str, Any]] = ("", {})
 
@@ -137,19 +138,19 @@ class ClusterState:
         reasons = {resources.SERVICES: "service", resources.ENDPOINT_SLICES: "endpoint", resources.PODS: "proxy"}
         for gvr, informer in self._core.items():
             informer.add_handler(self._completing(_RESOURCES[gvr]))
-            informer.add_handler(self._registry_handler(gvr.resource, reasons.get(gvr, "global"), ASPECTS[gvr]))
+            informer.add_handler(self._registry_handler(gvr, reasons.get(gvr, "global"), ASPECTS[gvr]))
             group.create_task(informer.run(), name=f"informer:{gvr.resource}")
-        self.secrets.add_handler(self._registry_handler("secrets", "secret", _data))
+        self.secrets.add_handler(self._registry_handler(resources.SECRETS, "secret", _data))
         self._config_maps.add_handler(self._config_map_changed)
         group.create_task(self.secrets.run(), name="informer:secrets")
         group.create_task(self._config_maps.run(), name="informer:configmaps")
 
-    def _registry_handler(self, kind: str, reason: str, aspect: Callable[[Object], object]) -> Callable[[Object | None, Object | None], None]:
+    def _registry_handler(self, gvr: Gvr, reason: str, aspect: Callable[[Object], object]) -> Callable[[Object | None, Object | None], None]:
         def handle(old: Object | None, new: Object | None) -> None:
             if old is not None and new is not None and aspect(old) == aspect(new):
                 return
-            metrics.REGISTRY_EVENTS.labels(type=kind, event=_verb(old, new)).inc()
-            self._note(reason)
+            metrics.REGISTRY_EVENTS.labels(type=gvr.resource, event=_verb(old, new)).inc()
+            self._note(reason, gvr)
 
         return handle
 
@@ -159,17 +160,18 @@ class ClusterState:
         if obj is not None and obj["metadata"]["name"] in names:
             self._note("global")
 
-    def _config_changed(self, kind: str) -> Callable[[Object | None, Object | None], None]:
+    def _config_changed(self, resource: resources.Resource) -> Callable[[Object | None, Object | None], None]:
         def handle(old: Object | None, new: Object | None) -> None:
             if old is not None and new is not None and all_but_status(old) == all_but_status(new):
                 return
-            metrics.CONFIG_EVENTS.labels(type=kind, event=_verb(old, new)).inc()
-            self._note("config")
+            metrics.CONFIG_EVENTS.labels(type=resource.kind, event=_verb(old, new)).inc()
+            self._note("config", resource.gvr)
 
         return handle
 
-    def _note(self, reason: str) -> None:
-        self.generation += 1
+    def _note(self, reason: str, gvr: Gvr | None = None) -> None:
+        if gvr is not None:
+            self.versions[gvr] += 1
         if self.synced.is_set():
             metrics.INBOUND.labels(type=reason).inc()
             self._changed(reason)
@@ -188,12 +190,12 @@ class ClusterState:
         if new is not None and resource.gvr not in self._mesh and self._group is not None:
             informer = self._mesh[resource.gvr] = Informer(self._api, resource.gvr, clock=self._clock)
             informer.add_handler(self._completing(resource))
-            informer.add_handler(self._config_changed(resource.kind))
+            informer.add_handler(self._config_changed(resource))
             self._tasks[resource.gvr] = self._group.create_task(self._follow(resource.gvr, informer), name=f"informer:{resource.gvr.resource}")
         elif new is None and resource.gvr in self._mesh:
             del self._mesh[resource.gvr]
             self._tasks.pop(resource.gvr).cancel()
-            self._note("config")
+            self._note("config", resource.gvr)
 
     async def _follow(self, gvr: Gvr, informer: Informer) -> None:
         try:

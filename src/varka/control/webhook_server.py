@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -24,16 +24,18 @@ MAX_REVIEW = 8 << 20
 
 Validate = Callable[[Object], list[str]]
 """From a resource to what is wrong with it, empty when nothing is; warnings begin with `warning: `."""
-NamespaceLabels = Callable[[str], Mapping[str, str] | None]
 
 
 class WebhookServer:
-    """Answers AdmissionReviews. Options and namespaces are looked up at every request."""
+    """Answers AdmissionReviews. Options are looked up at every request.
 
-    def __init__(self, certificate: ServingCertificate, options: Callable[[], Options], namespace_labels: NamespaceLabels, validate: Validate) -> None:
+    Whether a namespace has injection is the API server's decision, by the selectors of the webhook configuration: it
+    knows a label that was set a moment ago, our copy may not.
+    """
+
+    def __init__(self, certificate: ServingCertificate, options: Callable[[], Options], validate: Validate) -> None:
         self._certificate = certificate
         self._options = options
-        self._namespace_labels = namespace_labels
         self._validate = validate
         self._runner: web.AppRunner | None = None
 
@@ -74,7 +76,7 @@ class WebhookServer:
         meta = pod.get("metadata") or {}
         label = f"{namespace}/{meta.get('name') or str(meta.get('generateName') or '') + '?'}"
         try:
-            injected = pods.inject(pod, namespace, self._namespace_labels(namespace), self._options())
+            injected = pods.inject(pod, namespace, None, self._options())
         except VarkaError as error:
             return self._failed(label, str(error))
         except Exception as error:
@@ -131,6 +133,8 @@ class BundlePatcher:
         self._bundle = bundle
         self._clock = clock
         self._wake = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Every configuration that was there at the start has been seen to."""
         self._informers = [Informer(api, gvr, clock=clock) for gvr in (resources.MUTATING_WEBHOOKS, resources.VALIDATING_WEBHOOKS)]
         for informer in self._informers:
             informer.add_handler(lambda _old, _new: self._wake.set())
@@ -144,12 +148,16 @@ class BundlePatcher:
         async with asyncio.TaskGroup() as tasks:
             for informer in self._informers:
                 tasks.create_task(informer.run())
+            for informer in self._informers:
+                await informer.synced.wait()
+            self._wake.set()
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 for informer in self._informers:
                     for obj in informer:
                         await self._patch(informer.gvr, obj)
+                self.settled.set()
 
     async def _patch(self, gvr: Any, obj: Object) -> None:
         from varka.client.api import PatchType

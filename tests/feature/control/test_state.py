@@ -77,14 +77,14 @@ async def test_status_of_a_pod_is_no_change() -> None:
     pod = {"metadata": {"name": "p", "labels": {"app": "a"}}, "spec": {"containers": []}, "status": {"podIP": "10.0.0.1"}}
     async with following((resources.PODS, pod, "default")) as found:
         parsed = ParsedObjects(found.state)
-        (first,) = parsed.current()
+        (first,) = parsed.current()["pods"]
         found.api.change(resources.PODS, "p", "default", status={"podIP": "10.0.0.1", "conditions": [{"type": "Ready"}]})
         await found.until(lambda: "conditions" in (found.state.one(resources.PODS, "p", "default") or {}).get("status", {}))
-        assert found.reasons == [] and parsed.current()[0] is first
+        assert found.reasons == [] and parsed.current()["pods"][0] is first
         meta = found.api.one(resources.PODS, "p", "default")["metadata"]  # type: ignore[index]
         found.api.change(resources.PODS, "p", "default", metadata={**meta, "labels": {"app": "b"}})
         await found.until(lambda: found.reasons == ["proxy"])
-        assert parsed.current()[0] is not first
+        assert parsed.current()["pods"][0] is not first
 
 
 async def test_what_is_known_survives_the_loss_of_watches() -> None:

@@ -34,8 +34,7 @@ async def serving() -> AsyncIterator[Any]:
     key = keys.generate()
     certificate = ServingCertificate()
     certificate.use("".join(root.sign_server(key, [HOST], timedelta(days=1), now)).encode(), keys.to_pem(key), root.root_pem)
-    labels = {"on": {"istio-injection": "enabled"}, "off": {}}
-    server = WebhookServer(certificate, Options, labels.get, lambda obj: obj.get("problems", []))
+    server = WebhookServer(certificate, Options, lambda obj: obj.get("problems", []))
     port = await server.start("127.0.0.1", 0)
     context = ssl.create_default_context(cadata=root.root_pem.decode())
     async with aiohttp.ClientSession() as session:
@@ -48,9 +47,9 @@ async def serving() -> AsyncIterator[Any]:
     await server.stop()
 
 
-def review(obj: Any, namespace: str = "on") -> Any:
+def review(obj: Any) -> Any:
     """An AdmissionReview."""
-    request = {"uid": "u1", "namespace": namespace, "object": obj, "resource": {"group": "g", "version": "v1", "resource": "things"}}
+    request = {"uid": "u1", "namespace": "default", "object": obj, "resource": {"group": "g", "version": "v1", "resource": "things"}}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
@@ -63,10 +62,10 @@ async def test_pod_gets_its_proxy() -> None:
         assert [one["name"] for one in patch["/spec/containers"]] == ["nginx", "istio-proxy"]
 
 
-async def test_pod_elsewhere_is_left_alone() -> None:
+async def test_pod_that_opts_out_is_left_alone() -> None:
     """It is admitted without a patch."""
     async with serving() as post:
-        assert await post("/inject", review(POD, "off")) == {"uid": "u1", "allowed": True}
+        assert await post("/inject", review({**POD, "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}})) == {"uid": "u1", "allowed": True}
 
 
 async def test_pod_that_cannot_be_injected_is_refused_with_the_reason() -> None:
