@@ -106,6 +106,7 @@ class ContainerRunner:
             self._ended.set()
         self.state.started = "startupProbe" not in self.spec
         self.state.ready = self._was_ready() and self.state.started
+        self._worker.touch()
         return True
 
     def _was_ready(self) -> bool:

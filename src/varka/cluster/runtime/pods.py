@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("varka.runtime.pods")
 
+TAKE_BACK_SECONDS = 0.3
+"""How long a pod that a new node process takes back says nothing: until its containers are known again, it looks as if they waited."""
 RETRY_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STATUS_RETRIES = 5
 VOLUME_CHECK_SECONDS = 60.0
@@ -62,6 +64,7 @@ class PodWorker:
         if self._state.inits:
             for each in self._state.containers:
                 each.waiting = "PodInitializing"
+        self._taken_back = False
         self._dirty = asyncio.Event()
         self._deleted = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -172,6 +175,7 @@ class PodWorker:
     async def _sandbox(self) -> None:
         """Namespaces and network: new ones, or those of an earlier node process."""
         recovered = shim_client.recover(self.folder)
+        self._taken_back = recovered is not None
         waits = iter([*RETRY_WAITS, *[RETRY_WAITS[-1]] * 10_000])
         host = bool(self.pod["spec"].get("hostNetwork"))
         while True:
@@ -321,7 +325,7 @@ class PodWorker:
         told: Object | None = None
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(0)
+            await asyncio.sleep(TAKE_BACK_SECONDS if told is None and self._taken_back else 0)
             self._dirty.clear()
             if not self._state.ip:
                 continue
@@ -366,8 +370,8 @@ class PodWorker:
             wanted |= {("configmap", origin["configMapKeyRef"]["name"])} if "configMapKeyRef" in origin else set()
             wanted |= {("secret", origin["secretKeyRef"]["name"])} if "secretKeyRef" in origin else set()
         found = {key: await find(*key) for key in wanted}
-        programs = [str(self._runtime.settings.programs), recipe.programs]
-        path = ":".join([part for part in programs if part] + [recipe.env.get("PATH", environment.DEFAULT_PATH)])
+        folders = [recipe.programs, recipe.env.get("PATH", environment.DEFAULT_PATH), str(self._runtime.settings.programs)]
+        path = ":".join(folder for folder in folders if folder)
         base = {**recipe.env, "PATH": path, "HOSTNAME": self.pod["spec"].get("hostname") or self.name, "HOME": recipe.env.get("HOME", "/root")}
         services = environment.of_services(self._runtime.services(), self.namespace, links=self.pod["spec"].get("enableServiceLinks", True))
         return environment.build(self._with_address(), spec, base, lambda kind, name: found.get((kind, name)), services)
