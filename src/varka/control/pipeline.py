@@ -6,22 +6,26 @@ that has to be done is to hand over the same objects again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
-from varka.control import credentials, mesh_settings, metrics, nodes
+from varka.client.api import Object
+from varka.control import credentials, metrics, nodes
 from varka.control.parsing import ParsedObjects
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
 from varka.envoy import generate
-from varka.model import snapshot, views
+from varka.model import mesh_settings, snapshot, views
 from varka.model.inputs import Inputs
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy
+from varka.resources.conditions import Severity
 from varka.xds import types
 from varka.xds.server import Client
+
+log = logging.getLogger("varka.control.pipeline")
 
 
 class MeshPipeline:
@@ -32,23 +36,30 @@ class MeshPipeline:
         self._settings = settings
         self._objects = ParsedObjects(state)
         self._inputs = Inputs()
-        self._mesh: tuple[dict[str, Any], MeshSettings] = ({}, MeshSettings())
+        self._mesh = MeshSettings(cluster_domain=settings.cluster_domain)
+        self._read: tuple[Object | None] | None = None
         self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        self._inputs = Inputs(mesh=self._mesh_settings(), **self._objects.current())  # type: ignore[arg-type]
+        self._inputs = Inputs(mesh=self._mesh_settings(), **self._objects.current())
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
 
     def _mesh_settings(self) -> MeshSettings:
-        raw = self._state.mesh_config
-        if raw is not self._mesh[0]:
-            found = mesh_settings.parse(raw, cluster_domain=self._settings.cluster_domain, root_namespace=self._settings.namespace)
-            self._mesh = (raw, self._mesh[1] if found == self._mesh[1] else found)
-        return self._mesh[1]
+        """The settings of the ConfigMap, the last good ones when it is no YAML; the same object until they differ."""
+        config_map = self._state.mesh_config_map
+        if self._read is not None and config_map is self._read[0]:
+            return self._mesh
+        self._read = (config_map,)
+        found, conditions = mesh_settings.parse(config_map, self._settings.cluster_domain)
+        for condition in conditions:
+            log.warning("mesh configuration: %s", condition.text)
+        if found != self._mesh and not any(condition.severity is Severity.ERROR and condition.reason == "NoYaml" for condition in conditions):
+            self._mesh = found
+        return self._mesh
 
     def identify(self, client: Client) -> Proxy:
         """The proxy behind a stream; for as long as it is equal it is the same object."""

@@ -104,6 +104,11 @@ class ClusterState:
         return self._mesh_text[1]
 
     @property
+    def mesh_config_map(self) -> Object | None:
+        """The ConfigMap `istio` itself."""
+        return self._config_maps.get(f"istio{self._settings.suffix}", self._settings.namespace)
+
+    @property
     def values(self) -> dict[str, Any]:
         """The installation's values from the ConfigMap `istio-sidecar-injector`."""
         text = self._config_text(f"istio-sidecar-injector{self._settings.suffix}", "values")

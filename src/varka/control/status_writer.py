@@ -10,7 +10,6 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from varka import resources as typed
 from varka.base.clock import Clock, parse_rfc3339, rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
@@ -18,7 +17,6 @@ from varka.client.api import Api, ApiError, Gvr, Object
 from varka.control import validation
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
-from varka.resources import acting
 from varka.resources.conditions import Condition, Severity
 
 log = logging.getLogger("varka.control.status")
@@ -122,7 +120,7 @@ OWN = frozenset({ACCEPTED, "Warning", "NotActedOn"})
 def conditions(obj: Object, now: str) -> list[Object]:
     """The conditions of a resource; none when there is nothing to say."""
     found = validation.findings(obj)
-    unused = acting.not_acted_on(typed.parse(obj))
+    unused = validation.unused(obj)
     result: list[Object] = []
     errors = [one for one in found if one.severity is Severity.ERROR]
     warnings = [one for one in found if one.severity is Severity.WARNING]
