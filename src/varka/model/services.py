@@ -63,6 +63,8 @@ class ServicePort:
     name: str
     protocol: Protocol
     target_port: int | None = None
+    target_name: str = ""
+    """Name of the container port where `target_port` is None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

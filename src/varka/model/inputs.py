@@ -1,0 +1,66 @@
+"""What a snapshot is built from: the parsed resources, one tuple a kind.
+
+A caller that changes one resource makes a new tuple for its kind and leaves the other tuples as they are: that is how
+the stages learn what did not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from varka.model.view import MeshSettings
+from varka.resources import Parsed, kubernetes, security
+from varka.resources.traffic import destination_rules, gateways, service_entries, sidecars, virtual_services, workloads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inputs:
+    """All that the mesh is made of. Resources without a spec are passed over."""
+
+    mesh: MeshSettings = MeshSettings()
+    services: tuple[Parsed[kubernetes.Service], ...] = ()
+    endpoint_slices: tuple[Parsed[kubernetes.EndpointSlice], ...] = ()
+    pods: tuple[Parsed[kubernetes.Pod], ...] = ()
+    nodes: tuple[Parsed[kubernetes.Node], ...] = ()
+    namespaces: tuple[Parsed[kubernetes.Namespace], ...] = ()
+    virtual_services: tuple[Parsed[virtual_services.VirtualService], ...] = ()
+    destination_rules: tuple[Parsed[destination_rules.DestinationRule], ...] = ()
+    gateways: tuple[Parsed[gateways.Gateway], ...] = ()
+    service_entries: tuple[Parsed[service_entries.ServiceEntry], ...] = ()
+    workload_entries: tuple[Parsed[workloads.WorkloadEntry], ...] = ()
+    sidecars: tuple[Parsed[sidecars.Sidecar], ...] = ()
+    peer_authentications: tuple[Parsed[security.PeerAuthentication], ...] = ()
+    request_authentications: tuple[Parsed[security.RequestAuthentication], ...] = ()
+    authorization_policies: tuple[Parsed[security.AuthorizationPolicy], ...] = ()
+
+
+FIELDS: dict[tuple[str, str], str] = {
+    ("", "Service"): "services",
+    ("discovery.k8s.io", "EndpointSlice"): "endpoint_slices",
+    ("", "Pod"): "pods",
+    ("", "Node"): "nodes",
+    ("", "Namespace"): "namespaces",
+    ("networking.istio.io", "VirtualService"): "virtual_services",
+    ("networking.istio.io", "DestinationRule"): "destination_rules",
+    ("networking.istio.io", "Gateway"): "gateways",
+    ("networking.istio.io", "ServiceEntry"): "service_entries",
+    ("networking.istio.io", "WorkloadEntry"): "workload_entries",
+    ("networking.istio.io", "Sidecar"): "sidecars",
+    ("security.istio.io", "PeerAuthentication"): "peer_authentications",
+    ("security.istio.io", "RequestAuthentication"): "request_authentications",
+    ("security.istio.io", "AuthorizationPolicy"): "authorization_policies",
+}
+"""Group and kind → the field of `Inputs` that holds it."""
+
+
+def of(resources: Iterable[Parsed[Any]], mesh: MeshSettings | None = None) -> Inputs:
+    """Sort parsed resources into kinds; kinds that no snapshot is made of are passed over."""
+    found: dict[str, list[Parsed[Any]]] = {}
+    for parsed in resources:
+        name = FIELDS.get((parsed.group, parsed.kind))
+        if name is not None and parsed.spec is not None:
+            found.setdefault(name, []).append(parsed)
+    kinds: dict[str, Any] = {name: tuple(items) for name, items in found.items()}
+    return Inputs(mesh=mesh or MeshSettings(), **kinds)

@@ -1,0 +1,74 @@
+"""The mesh at one moment: everything resolved and merged, for all proxies at once.
+
+`build` is a pure function of the inputs; the snapshot before only saves work. Stages run when one of the tuples that
+they read is another object than last time, and inside a stage only the pieces whose resources changed are made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from varka.model import authorization, destination_rules, gateways, peer_authentication, pods, registry, sidecar_scope, virtual_services
+from varka.model.authorization import Policies
+from varka.model.destination_rules import DestinationRules
+from varka.model.gateways import Gateway
+from varka.model.inputs import Inputs
+from varka.model.memo import Kept, Memo
+from varka.model.peer_authentication import Peers
+from varka.model.pods import Pods
+from varka.model.registry import Registry
+from varka.model.security import AuthorizationPolicy, JwtRule
+from varka.model.sidecar_scope import Scopes
+from varka.model.view import MeshSettings
+from varka.model.virtual_services import VirtualServices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """All that the mesh means. `inputs` is what it was built from; `views` holds the views that were asked for."""
+
+    inputs: Inputs
+    mesh: MeshSettings
+    pods: Pods
+    registry: Registry
+    virtual_services: VirtualServices
+    destination_rules: DestinationRules
+    gateways: tuple[Gateway, ...]
+    sidecars: Scopes
+    peers: Peers
+    authorization: Policies[AuthorizationPolicy]
+    requests: Policies[tuple[JwtRule, ...]]
+    namespaces: Mapping[str, Mapping[str, str]]
+    """Labels by namespace."""
+    memo: Memo = field(repr=False)
+    views: Kept = field(repr=False)
+
+
+def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
+    """The snapshot of these inputs; parts that are as in the previous one are the very same objects."""
+    memo = Memo(previous.memo if previous is not None else None)
+    mesh = inputs.mesh
+    root = mesh.root_namespace
+    found = memo.stage("pods", (inputs.pods, inputs.nodes, mesh), partial(pods.index, inputs.pods, inputs.nodes, mesh))
+    peers = memo.stage("peers", (inputs.peer_authentications, root), partial(peer_authentication.index, inputs.peer_authentications, root))
+    services = (inputs.services, inputs.endpoint_slices, inputs.service_entries, inputs.workload_entries)
+    return Snapshot(
+        inputs=inputs,
+        mesh=mesh,
+        pods=found,
+        registry=memo.stage("registry", (*services, mesh, found, peers), partial(registry.build, inputs, found, peers)),
+        virtual_services=memo.stage("virtual services", (inputs.virtual_services, mesh), partial(virtual_services.index, inputs.virtual_services, mesh)),
+        destination_rules=memo.stage("destination rules", (inputs.destination_rules, mesh), partial(destination_rules.index, inputs.destination_rules, mesh)),
+        gateways=memo.stage("gateways", (inputs.gateways,), partial(gateways.index, inputs.gateways)),
+        sidecars=memo.stage("sidecars", (inputs.sidecars, root), partial(sidecar_scope.index, inputs.sidecars, root)),
+        peers=peers,
+        authorization=memo.stage(
+            "authorization", (inputs.authorization_policies, root), partial(authorization.index_policies, inputs.authorization_policies, root)
+        ),
+        requests=memo.stage("requests", (inputs.request_authentications, root), partial(authorization.index_requests, inputs.request_authentications, root)),
+        namespaces={item.meta.name: item.meta.labels for item in inputs.namespaces},
+        memo=memo,
+        views=Kept(previous.views if previous is not None else None),
+    )

@@ -1,0 +1,170 @@
+"""What one proxy may see of a snapshot.
+
+The outbound half depends on the proxy's namespace, on the Sidecar that applies and on DestinationRules that select the
+workload, and on nothing else: proxies that agree in these share the very same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from varka.model import gateways, hosts, visibility
+from varka.model.registry import Entry
+from varka.model.services import Endpoint, Hostname, Protocol, Service, ServicePort
+from varka.model.sidecar_scope import Scope
+from varka.model.snapshot import Snapshot
+from varka.model.traffic import VirtualService
+from varka.model.view import GatewayBinding, InboundPort, MeshSettings, OutboundView, Proxy, ProxyType, ProxyView
+
+
+def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
+    """Everything that decides one proxy's configuration."""
+    kept, labels = snapshot.views, proxy.labels
+    scope = snapshot.sidecars.of(proxy.namespace, labels) if proxy.type is ProxyType.SIDECAR else None
+    who = (proxy.namespace, tuple(sorted(labels.items())))
+    router = proxy.type is ProxyType.ROUTER
+    return ProxyView(
+        proxy=proxy,
+        mesh=_mesh(snapshot, scope),
+        outbound=outbound(snapshot, proxy, scope),
+        inbound=() if router else kept.tuple(("inbound", who, proxy.ip, proxy.name), _inbound(snapshot, proxy, scope)),
+        mutual_tls=kept.equal(("mutual tls", who), snapshot.peers.of(proxy.namespace, labels)),
+        authorization=kept.tuple(("authorization", who), snapshot.authorization.of(proxy.namespace, labels)),
+        jwt_rules=kept.equal(("jwt", who), tuple(rule for rules in snapshot.requests.of(proxy.namespace, labels) for rule in rules)),
+        gateways=_gateways(snapshot, proxy, who) if router else (),
+    )
+
+
+def _mesh(snapshot: Snapshot, scope: Scope | None) -> MeshSettings:
+    mesh = snapshot.mesh
+    if scope is None or scope.registry_only is None or scope.registry_only == mesh.outbound_registry_only:
+        return mesh
+    make = partial(replace, mesh, outbound_registry_only=scope.registry_only)
+    return snapshot.views.get(("mesh", scope.namespace, scope.name), (mesh, scope), make)
+
+
+def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundView:
+    """Where a proxy may send requests; shared by all proxies of equal scope."""
+    kept, registry, rules = snapshot.views, snapshot.registry, snapshot.destination_rules
+    selecting = rules.selecting(proxy.namespace, proxy.labels)
+    key = (proxy.namespace, (scope.namespace, scope.name) if scope is not None else None, tuple(rule.name for rule in selecting))
+    mesh = snapshot.virtual_services.mesh
+    routes = kept.get(("routes", key), (mesh, scope), partial(_routes, mesh, proxy.namespace, scope))
+    if registry.all_public and (scope is None or scope.hosts is None):
+        services, endpoints = registry.services, registry.endpoints
+    else:
+        make = partial(_visible, registry.entries, proxy.namespace, scope, routes)
+        chosen = kept.get(("visible", key), (registry, routes, scope), make)
+        services, endpoints = kept.tuple(("services", key), chosen.services), chosen.endpoints
+    policies = kept.get(("rules", key), (services, rules), partial(rules.for_services, services, proxy.namespace, proxy.labels))
+    return kept.get(
+        ("outbound", key),
+        (services, endpoints, routes, policies),
+        partial(OutboundView, services=services, endpoints=endpoints, virtual_services=routes, destination_rules=policies),
+    )
+
+
+def _routes(items: tuple[VirtualService, ...], namespace: str, scope: Scope | None) -> tuple[VirtualService, ...]:
+    return tuple(item for item in items if visibility.visible(item.export_to, namespace) and (scope is None or scope.includes_route(item)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Visible:
+    """Services and their endpoints, as far as a scope goes."""
+
+    services: tuple[Service, ...]
+    endpoints: Mapping[tuple[Hostname, int], tuple[Endpoint, ...]]
+
+
+def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, routes: tuple[VirtualService, ...]) -> Visible:
+    """One entry a host: of those that may be seen, the own namespace's goes first, unless Kubernetes has the host."""
+    wanted = _destinations(routes) if scope is not None and scope.hosts is not None else frozenset()
+    chosen: dict[Hostname, Entry] = {}
+    for entry in entries:
+        service = entry.service
+        if not visibility.visible(service.export_to, namespace):
+            continue
+        if scope is not None and not scope.includes(service) and service.hostname not in wanted:
+            continue
+        other = chosen.get(service.hostname)
+        if other is None or (other.service.registry != "Kubernetes" and service.namespace == namespace != other.service.namespace):
+            chosen[service.hostname] = entry
+    return Visible(
+        services=tuple(entry.service for entry in chosen.values()),
+        endpoints={(host, port): found for host, entry in chosen.items() for port, found in entry.endpoints.items()},
+    )
+
+
+def _destinations(routes: tuple[VirtualService, ...]) -> frozenset[Hostname]:
+    """Hosts that visible routes lead to: a Sidecar need not list them."""
+    found: set[Hostname] = set()
+    for item in routes:
+        for http in item.http:
+            found.update(part.destination.host for part in http.destinations)
+            found.update(mirror.destination.host for mirror in http.mirrors)
+        for route in (*item.tls, *item.tcp):
+            found.update(part.destination.host for part in route.destinations)
+    return frozenset(found)
+
+
+def _inbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> tuple[InboundPort, ...]:
+    mine = snapshot.registry.serving(proxy.namespace, proxy.labels, proxy.ip)
+    if scope is not None and scope.ingress:
+        return _ingress(snapshot, proxy, scope, mine)
+    return tuple(port for entry in mine for port in _ports(snapshot, proxy, entry))
+
+
+def _ports(snapshot: Snapshot, proxy: Proxy, entry: Entry) -> list[InboundPort]:
+    service = entry.service
+    found: list[InboundPort] = []
+    for port in service.ports:
+        target = _target(snapshot, proxy, entry, port)
+        if port.protocol is not Protocol.UDP and target is not None:
+            found.append(
+                snapshot.views.get(
+                    ("port", proxy.namespace, proxy.name, service.hostname, port.number, target),
+                    (service, port),
+                    partial(InboundPort, service=service, service_port=port, target_port=target),
+                )
+            )
+    return found
+
+
+def _target(snapshot: Snapshot, proxy: Proxy, entry: Entry, port: ServicePort) -> int | None:
+    mine = (endpoint.port for endpoint in entry.endpoints.get(port.number, ()) if endpoint.address == proxy.ip)
+    target = next(mine, None) or port.target_port
+    if target is not None:
+        return target
+    pod = snapshot.pods.get(proxy.namespace, proxy.name)
+    return pod.ports.get(port.target_name) if pod is not None else None
+
+
+def _ingress(snapshot: Snapshot, proxy: Proxy, scope: Scope, mine: tuple[Entry, ...]) -> tuple[InboundPort, ...]:
+    """The listeners of a Sidecar; each belongs to the first service that points at its port, else to the workload itself."""
+    found: list[InboundPort] = []
+    for listener in scope.ingress:
+        port = ServicePort(number=listener.port, name=listener.name, protocol=listener.protocol, target_port=listener.target_port)
+        owner = next((entry.service for entry in mine if any(_target(snapshot, proxy, entry, item) == listener.port for item in entry.service.ports)), None)
+        if owner is None:
+            name = hosts.of_service(proxy.workload or proxy.name, proxy.namespace, snapshot.mesh.cluster_domain)
+            owner = mine[0].service if mine else Service(hostname=name, namespace=proxy.namespace, name=proxy.workload or proxy.name, ports=(port,))
+        made = InboundPort(service=owner, service_port=port, target_port=listener.target_port)
+        found.append(snapshot.views.equal(("ingress", proxy.namespace, proxy.name, listener.port), made))
+    return tuple(found)
+
+
+def _gateways(snapshot: Snapshot, proxy: Proxy, who: tuple[object, ...]) -> tuple[GatewayBinding, ...]:
+    chosen = gateways.for_labels(snapshot.gateways, proxy.labels)
+    entries = snapshot.registry.serving(proxy.namespace, proxy.labels, proxy.ip)
+    ports = gateways.target_ports(entries, proxy.ip)
+    if not ports:
+        declared = ((port.number, _target(snapshot, proxy, entry, port)) for entry in entries for port in entry.service.ports)
+        ports = {number: (target,) for number, target in declared if target is not None}
+    stable = snapshot.views.equal(("gateway ports", who), ports)
+    return snapshot.views.get(
+        ("gateways", who),
+        (*chosen, stable, snapshot.virtual_services),
+        partial(gateways.bindings, chosen, stable, snapshot.virtual_services, proxy.namespace),
+    )
