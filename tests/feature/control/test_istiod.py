@@ -28,6 +28,7 @@ from varka.xds import types
 
 HOST = "istiod.istio-system.svc"
 VIRTUAL_SERVICES = Gvr("networking.istio.io", "v1", "virtualservices")
+KIND = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
 
 
 def workload(app: str, ip: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -138,7 +139,7 @@ async def test_virtual_service_reaches_the_proxy() -> None:
         client = await found.proxy("reviews", "10.244.0.1")
         rule = {"match": [{"uri": {"exact": "/x"}}], "route": [{"destination": {"host": "ratings"}}], "timeout": "3s"}
         spec = {"hosts": ["ratings"], "http": [rule]}
-        await found.api.create(VIRTUAL_SERVICES, {"metadata": {"name": "ratings"}, "spec": spec}, "default")
+        await found.api.create(VIRTUAL_SERVICES, {**KIND, "metadata": {"name": "ratings"}, "spec": spec}, "default")
         response = await client.receive()
         assert response.type_url == types.ROUTE
         routes = route_pb2.RouteConfiguration.FromString(client.held[types.ROUTE]["9080"])
@@ -146,11 +147,12 @@ async def test_virtual_service_reaches_the_proxy() -> None:
         assert host.routes[0].match.path == "/x" and host.routes[0].route.timeout.seconds == 3
 
 
-async def test_endpoint_that_goes_reaches_the_proxy() -> None:
+async def test_new_endpoint_reaches_the_proxy() -> None:
     """As a change of endpoints only."""
     async with running() as found:
         client = await found.proxy("reviews", "10.244.0.1")
-        found.api.change(resources.ENDPOINT_SLICES, "ratings-x", "default", endpoints=[])
+        (endpoint,) = (found.api.one(resources.ENDPOINT_SLICES, "ratings-x", "default") or {})["endpoints"]
+        found.api.change(resources.ENDPOINT_SLICES, "ratings-x", "default", endpoints=[endpoint, {**endpoint, "addresses": ["10.244.0.9"]}])
         response = await client.receive()
         assert response.type_url == types.ENDPOINT
         assert await client.quiet()
@@ -184,7 +186,7 @@ async def test_malformed_resource_gets_a_condition_and_harms_nobody() -> None:
     """The resource says what is wrong with it."""
     async with running() as found:
         client = await found.proxy("reviews", "10.244.0.1")
-        await found.api.create(VIRTUAL_SERVICES, {"metadata": {"name": "bad"}, "spec": {"hosts": ["ratings"], "http": 5}}, "default")
+        await found.api.create(VIRTUAL_SERVICES, {**KIND, "metadata": {"name": "bad"}, "spec": {"hosts": ["ratings"], "http": 5}}, "default")
         async with asyncio.timeout(10):
             while not (found.api.one(VIRTUAL_SERVICES, "bad", "default") or {}).get("status"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
