@@ -12,7 +12,7 @@ from varka.cli import options
 from varka.cluster import state
 
 _GRACE = 15.0
-_KEPT = ("store.db", "pki", "kubeconfig", "settings.json", "images.yaml", "logs")
+_KEPT = ("store.db", "addresses.json", "pki", "kubeconfig", "settings.json", "images.yaml", "logs")
 
 
 def stop(folder: state.StateFolder) -> bool:

@@ -60,6 +60,11 @@ class StateFolder:
         return self.root / "images.yaml"
 
     @property
+    def addresses(self) -> Path:
+        """Which pod has which address; kept from one start to the next, since the stored pods name them."""
+        return self.root / "addresses.json"
+
+    @property
     def run(self) -> Path:
         """What is true only while the cluster runs: sockets, pids."""
         return self.root / "run"

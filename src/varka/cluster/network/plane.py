@@ -35,7 +35,7 @@ class NetworkPlane:
         self._dirty = asyncio.Event()
         self.dns = dns.NameServer(config.cluster_domain, doors.resolver(folder.relay_socket) if config.egress else None)
         self.forwarding = forwarding.Forwarding(folder.relay_socket, config.node_ip)
-        self.pods = pods.PodNetwork(config, folder.run / "addresses.json")
+        self.pods = pods.PodNetwork(config, folder.addresses)
 
     def prepare(self) -> None:
         """Addresses, routes and the rule table; before anything else uses the network."""
