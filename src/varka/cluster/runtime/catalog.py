@@ -16,7 +16,7 @@ import yaml
 from varka.base.errors import VarkaError
 
 BASE = Path(__file__).parent / "catalog.yaml"
-_KEYS = {"entrypoint", "cmd", "env", "workdir", "mounts", "programs"}
+_KEYS = {"entrypoint", "cmd", "env", "workdir", "mounts", "programs", "capabilities"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Recipe:
     workdir: str = ""
     mounts: tuple[HostMount, ...] = ()
     programs: str = ""
+    capabilities: tuple[str, ...] = ()
+    """What the image's programs cannot do without, whatever the pod's security context drops."""
 
 
 class Catalog:
@@ -123,6 +125,7 @@ def _recipe(name: str, entry: Mapping[str, Any], placeholders: Mapping[str, str]
             HostMount(source=filled(each["source"]), target=str(each["target"]), read_only=bool(each.get("readOnly"))) for each in entry.get("mounts") or ()
         ),
         programs=filled(entry.get("programs") or ""),
+        capabilities=tuple(str(name) for name in entry.get("capabilities") or ()),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from varka.base.errors import VarkaError
 from varka.client.api import Object
-from varka.cluster.runtime import catalog, probes
+from varka.cluster.runtime import capabilities, catalog, probes
 from varka.cluster.runtime.environment import MissingError
 from varka.cluster.runtime.status import ContainerState, Ended
 
@@ -342,4 +342,5 @@ async def specification(worker: PodWorker, spec: Object, state: ContainerState, 
         "tty": bool(spec.get("tty")),
         "mounts": worker.mounts_of(spec, recipe),
         "hidden": worker.hidden,
+        "capabilities": capabilities.kept(spec.get("securityContext") or {}, recipe.capabilities),
     }
