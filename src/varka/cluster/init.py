@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -77,6 +78,12 @@ def _prepare(folder: state.StateFolder, config: settings.ClusterSettings) -> Non
     name = config.name.encode()
     _libc.sethostname(name, len(name))
     _loopback_up()
+
+
+def _forget_pods(folder: state.StateFolder) -> None:
+    """No pod outlives its namespaces, so what an earlier init's pods have left describes processes that are gone."""
+    for path in folder.pods.iterdir():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _loopback_up() -> None:
@@ -149,6 +156,7 @@ def _inner(folder: state.StateFolder, python: str) -> int:
     children.die_with_parent()
     config = settings.load(folder.settings)
     _prepare(folder, config)
+    _forget_pods(folder)
 
     def report(all_children: list[children.Child]) -> None:
         state.write_json(folder.init_file, {"children": {child.name: child.record() for child in all_children}})
