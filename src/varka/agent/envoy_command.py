@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+from varka.agent import rootfs
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
 from varka.envoy import bootstrap
@@ -100,7 +101,7 @@ _TAKEN = {"WORKLOAD_NAME", "OWNER", "CLUSTER_ID", "MESH_ID", "NETWORK", "APP_CON
 def _pod_info(root: Path, name: str) -> dict[str, str]:
     """The downward API's file of the pod's labels or annotations: `key="value"` with Go's quoting, one a line."""
     try:
-        lines = (root / "etc/istio/pod" / name).read_text(encoding="utf-8").splitlines()
+        lines = rootfs.inside(root, f"etc/istio/pod/{name}").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     found: dict[str, str] = {}

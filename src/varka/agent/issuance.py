@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from varka.agent import names
+from varka.agent import names, rootfs
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
 from varka.identity import certificate_service, certificates, keys, spiffe
@@ -70,7 +70,7 @@ class Issuer:
         host, port = self._settings.discovery
         token = self._read(TOKEN, "the projected token volume istio-token").decode().strip()
         credentials = grpc.ssl_channel_credentials(root_certificates=self.root_certificate())
-        resolver = names.read(self._root / RESOLV_CONF)
+        resolver = names.read(rootfs.inside(self._root, RESOLV_CONF))
         address = await names.address(host, resolver)
         options = [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(f"ipv4:{address}:{port}", credentials, options=options) as channel:
@@ -91,7 +91,7 @@ class Issuer:
 
     def _read(self, relative: str, what: str) -> bytes:
         try:
-            return (self._root / relative).read_bytes()
+            return rootfs.inside(self._root, relative).read_bytes()
         except OSError as error:
             raise VarkaError(f"cannot read /{relative}: {error.strerror}", f"it comes from {what}; the agent keeps trying") from error
 

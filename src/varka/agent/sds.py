@@ -18,6 +18,7 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
 
+from varka.agent import rootfs
 from varka.agent.issuance import Certificate
 
 log = logging.getLogger("varka.agent.sds")
@@ -132,7 +133,7 @@ class SecretServer:
         return None
 
     def _file(self, path: str) -> bytes:
-        return (self._root / path.lstrip("/")).read_bytes()
+        return rootfs.inside(self._root, path).read_bytes()
 
 
 def _pair(name: str, chain: bytes, key: bytes) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from varka.agent import envoy_command
+from varka.agent import envoy_command, rootfs
 from varka.agent.envoy_admin import EnvoyAdmin
 from varka.agent.issuance import Certificate, Issuer
 from varka.agent.netns import NetworkNamespace
@@ -60,7 +60,7 @@ class Sidecar:
         self._issuer = Issuer(settings, place.root)
         self._namespace = NetworkNamespace(place.pid)
         self._admin = EnvoyAdmin(self._namespace, settings.admin_port)
-        self._secrets = SecretServer(place.root / SDS_SOCKET, place.root)
+        self._secrets = SecretServer(rootfs.inside(place.root, SDS_SOCKET), place.root)
         self._status = StatusServer(settings, self._namespace, self._admin, self.drain)
         self._draining: asyncio.Task[None] | None = None
 
