@@ -111,7 +111,8 @@ def test_requests_are_counted_on_both_sides(seen: Any) -> None:
     """`istio_requests_total` tells who called whom, how, and with what result."""
     sent = exposition.istio(seen["stats"]["client"])
     taken = exposition.istio(seen["stats"]["web"])
-    (line,) = (x for x in taken.splitlines() if x.startswith("istio_requests_total{") and 'response_code="200"' in x and 'source_workload="client"' in x)
+    wanted = ('response_code="200"', 'source_workload="client"', 'destination_service_name="web"')
+    (line,) = (x for x in taken.splitlines() if x.startswith("istio_requests_total{") and all(part in x for part in wanted))
     for label in (
         'reporter="destination"',
         'source_principal="spiffe://cluster.local/ns/default/sa/client"',

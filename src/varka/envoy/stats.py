@@ -116,8 +116,6 @@ def _http(tags: Mapping[str, str], protocol: str) -> Any:
         counters=[stats_pb2.Config.Counter(stat=_stat("requests_total", tags), value_fixed=wrappers_pb2.UInt64Value(value=1))],
         histograms=[
             histogram(stat=_stat("request_duration_milliseconds", tags), unit=histogram.Milliseconds, value_format="%DURATION%"),
-            histogram(stat=_stat("request_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_RECEIVED%"),
-            histogram(stat=_stat("response_bytes", tags), unit=histogram.Bytes, value_format="%BYTES_SENT%"),
         ],
     )
     return accesslog_pb2.AccessLog(name=NAME, typed_config=_packed(config))
