@@ -21,7 +21,7 @@ from google.protobuf import json_format
 
 from varka.xds import metrics, types
 from varka.xds.resource_set import ResourceSet
-from varka.xds.streams import Outcome, Request, Response, StreamState
+from varka.xds.streams import Outcome, Request, Response, StreamState, shortened
 
 log = logging.getLogger("varka.xds.ads")
 
@@ -202,7 +202,7 @@ class DiscoveryServer:
             metrics.STALE_NONCES.labels(type=short).inc()
         elif outcome is Outcome.NACK:
             metrics.REJECTS.labels(type=short).inc()
-            log.warning("%s: %s rejected: %s", client.node.id, short.upper(), request.error)
+            log.warning("%s: %s rejected: %s", client.node.id, short.upper(), shortened(request.error or ""))
         elif outcome is Outcome.TOO_MANY:
             log.warning("%s subscribes to too many names of %s; the request is ignored", client.node.id, short)
         self._owner.answered(client, request.type_url, outcome)

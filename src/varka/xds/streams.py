@@ -8,6 +8,7 @@ again in halves, so that the good ones are never held back by the bad one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,16 @@ MAX_NAMES = 200_000
 WILDCARD = "*"
 WILDCARD_TYPES = (types.CLUSTER, types.LISTENER)
 """Types for which a first request without names asks for everything."""
+
+
+_DUMP = re.compile(r"goo\.gle/debug\w*\s.*?\n: |goo\.gle/debug\w*\s.*$", re.DOTALL)
+MAX_ERROR = 1000
+
+
+def shortened(error: str) -> str:
+    """What a proxy says, without the dump of the resource that it puts in the middle of the sentence."""
+    text = " ".join(_DUMP.sub("", error).split())
+    return text if len(text) <= MAX_ERROR else text[:MAX_ERROR] + " …"
 
 
 class Outcome(StrEnum):
@@ -178,9 +189,9 @@ class StreamState:
             state.nonce_acked = pending.nonce
             state.error = next((error for _, error in state.rejected.values()), "")
             return Outcome.ACK
-        state.error = request.error or "rejected without a reason"
+        state.error = shortened(request.error) or "rejected without a reason"
         if self.delta:
-            _set_aside(state, pending)
+            _set_aside(state, pending, request.error)
         else:
             for packed in pending.resources:
                 state.rejected[packed.resource.name] = (packed.version, state.error)
@@ -303,11 +314,11 @@ def _subscribe_world(state: Subscription, request: Request) -> None:
     state.wildcard, state.names = wildcard, names
 
 
-def _set_aside(state: Subscription, refused: Response) -> None:
+def _set_aside(state: Subscription, refused: Response, error: str) -> None:
     """Find out which resources of a refused response are to blame, and arrange for the others to be sent again."""
     names = [packed.resource.name for packed in refused.resources]
     versions = {packed.resource.name: packed.version for packed in refused.resources}
-    blamed = names if len(names) == 1 else [name for name in names if _mentions(state.error, name)]
+    blamed = names if len(names) == 1 else [name for name in names if _mentions(error, name)]
     for name in blamed:
         state.rejected[name] = (versions[name], state.error)
     innocent = [name for name in names if name not in set(blamed)]

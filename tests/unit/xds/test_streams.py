@@ -10,7 +10,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from varka.base.wire import WireResource
 from varka.xds import status, types
 from varka.xds.resource_set import ResourceSet
-from varka.xds.streams import Outcome, Request, Response, StreamState
+from varka.xds.streams import Outcome, Request, Response, StreamState, shortened
 
 CDS, EDS, LDS, RDS = types.CLUSTER, types.ENDPOINT, types.LISTENER, types.ROUTE
 
@@ -320,3 +320,9 @@ def test_status_words() -> None:
     assert status.of(state, {CDS: current})["cds"].sync is status.Sync.SYNCED
     assert status.of(state, {CDS: of(CDS, a="2")})["cds"].sync is status.Sync.STALE
     assert status.of(state, {})["rds"].sync is status.Sync.NOT_SENT
+
+
+def test_dump_of_the_resource_is_left_out_of_an_error() -> None:
+    """Only the sentences remain."""
+    text = "Error adding a: goo.gle/debugonly  \nx {\n  y: 1\n}\n: validation failed (Z), b: goo.gle/debugstr\nx {\n...(truncated)"
+    assert shortened(text) == "Error adding a: validation failed (Z), b:"
