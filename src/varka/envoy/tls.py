@@ -104,7 +104,7 @@ def _mesh_client_template(alpn: tuple[str, ...]) -> bytes:
 def mesh_client(sni: str, identities: tuple[str, ...], alpn: tuple[str, ...]) -> Any:
     """The socket of a connection to another sidecar, which must prove one of `identities` (none known: any of the mesh)."""
     accepted = b"".join(_uri_matcher(identity) for identity in identities)
-    expected = protowire.tagged(COMMON, protowire.tagged(COMBINED, protowire.tagged(VALIDATION, accepted))) if accepted else b""
+    expected = protowire.tagged(COMMON, protowire.tagged(COMBINED, protowire.tagged(VALIDATION, accepted)))
     value = _mesh_client_template(alpn) + expected + protowire.tagged(SNI, sni.encode())
     return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_pb2.Any(type_url=UPSTREAM, value=value))
 
