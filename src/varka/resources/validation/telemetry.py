@@ -1,0 +1,45 @@
+"""Telemetry: what is sampled, tagged and selected."""
+
+from __future__ import annotations
+
+from varka.resources import telemetry as written
+from varka.resources.parsing import Meta
+from varka.resources.validation import names
+from varka.resources.validation.findings import Findings
+
+
+def check(spec: written.Telemetry, meta: Meta, found: Findings) -> None:
+    """Check a whole Telemetry."""
+    names.check_targets(spec.selector, spec.target_ref, spec.target_refs, found)
+    if len(spec.tracing) > 1:
+        found.warning("spec.tracing", "multiple tracing is not currently supported; only the first counts")
+    for index, tracing in enumerate(spec.tracing):
+        path = f"spec.tracing[{index}]"
+        if len(tracing.providers) > 1:
+            found.warning(f"{path}.providers", "multiple providers is not currently supported; only the first counts")
+        share = tracing.random_sampling_percentage
+        if share is not None and not 0 <= share <= 100:
+            found.error(f"{path}.randomSamplingPercentage", f"randomSamplingPercentage {share} must be in range [0.0, 100.0]")
+        for name, tag in tracing.custom_tags.items():
+            if tag == written.CustomTag():
+                found.error(f"{path}.customTags[{name}]", f"tag '{name}' may not have a nil value")
+    for index, metrics in enumerate(spec.metrics):
+        for number, override in enumerate(metrics.overrides):
+            _check_override(override, f"spec.metrics[{index}].overrides[{number}]", found)
+    for index, logging in enumerate(spec.access_logging):
+        if logging.filter is not None and "%" in logging.filter.expression:
+            found.warning(
+                f"spec.accessLogging[{index}].filter.expression",
+                "an access-log operator stands where a CEL expression is expected; write, for example, response.code >= 400",
+            )
+
+
+def _check_override(override: written.MetricsOverride, path: str, found: Findings) -> None:
+    for name, tag in override.tag_overrides.items():
+        where = f"{path}.tagOverrides[{name}]"
+        if tag.operation == "REMOVE" and tag.value:
+            found.error(where, "value must not be set when operation is REMOVE")
+        if tag.operation == "UPSERT" and not tag.value:
+            found.error(where, "value must be set when operation is UPSERT")
+        if "%" in tag.value:
+            found.warning(where, "an access-log operator stands where a CEL expression is expected; write, for example, request.host")
