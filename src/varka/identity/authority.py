@@ -22,7 +22,10 @@ from varka.identity.spiffe import SpiffeId
 
 ROOT_LIFETIME = timedelta(days=3650)
 BACKDATE = timedelta(minutes=2)
-"""How far a leaf's validity begins in the past, for clocks that are behind (Istio's grace is the same)."""
+"""How far a leaf's validity begins in the past, for clocks that are behind (Istio's grace is the same).
+
+A leaf of a few seconds begins a tenth of its lifetime in the past: renewal goes by the share of the validity that is left.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class Authority:
             .issuer_name(issuer.subject)
             .public_key(public_key)  # type: ignore[arg-type]
             .serial_number(x509.random_serial_number())
-            .not_valid_before(max(now - BACKDATE, issuer.not_valid_before_utc))
+            .not_valid_before(max(now - min(BACKDATE, lifetime / 10), issuer.not_valid_before_utc))
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(names, critical=len(list(subject)) == 0)
