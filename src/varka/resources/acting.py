@@ -1,0 +1,95 @@
+"""Fields that are read and kept, but that no stage acts on yet.
+
+A user who sets one is told so on the resource itself: silence would look like success. Each entry of the table is a
+path below `spec`, where `*` stands for every item of a list or map, and `=VALUE` restricts it to one value; the empty
+path stands for the whole kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from varka.resources import conditions, shapes
+from varka.resources.conditions import Condition
+from varka.resources.parsing import Parsed
+from varka.resources.schema import Spec
+
+_POLICY = (
+    "tunnel",
+    "retryBudget",
+    "loadBalancer.localityLbSetting.failoverPriority",
+    "loadBalancer.consistentHash.httpCookie.attributes",
+    "portLevelSettings.*.loadBalancer.localityLbSetting.failoverPriority",
+    "portLevelSettings.*.loadBalancer.consistentHash.httpCookie.attributes",
+)
+_TARGETS = ("targetRef", "targetRefs")
+
+NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
+    "VirtualService": (
+        "http.*.retries.retryRemoteLocalities",
+        "http.*.fault.abort.http2Error",
+        "http.*.fault.delay.exponentialDelay",
+    ),
+    "DestinationRule": tuple(f"{where}.{path}" for where in ("trafficPolicy", "subsets.*.trafficPolicy") for path in _POLICY),
+    "Gateway": (
+        "servers.*.defaultEndpoint",
+        "servers.*.tls.caCrl",
+        "servers.*.tls.caCertCredentialName",
+        "servers.*.tls.tlsCertificates",
+    ),
+    "ServiceEntry": ("resolution=DYNAMIC_DNS",),
+    "Sidecar": (
+        "inboundConnectionPool",
+        "outboundTrafficPolicy.egressProxy",
+        "ingress.*.bind",
+        "ingress.*.captureMode",
+        "ingress.*.tls",
+        "ingress.*.connectionPool",
+        "egress.*.port",
+        "egress.*.bind",
+        "egress.*.captureMode",
+    ),
+    "WorkloadGroup": ("",),
+    "ProxyConfig": ("",),
+    "EnvoyFilter": ("",),
+    "WasmPlugin": ("",),
+    "Telemetry": ("",),
+    "AuthorizationPolicy": ("action=CUSTOM", "provider", *_TARGETS),
+    "RequestAuthentication": ("jwtRules.*.jwksUri", "jwtRules.*.jwks_uri", "jwtRules.*.timeout", *_TARGETS),
+}
+
+
+def not_acted_on(parsed: Parsed[Any]) -> tuple[Condition, ...]:
+    """The fields of a resource that are set and without effect, each as a condition."""
+    spec = parsed.spec
+    if not isinstance(spec, Spec):
+        return ()
+    found: list[Condition] = []
+    for pattern in NOT_ACTED_ON.get(parsed.kind, ()):
+        path, _, value = pattern.partition("=")
+        steps = tuple(path.split(".")) if path else ()
+        for where in _set(spec, steps, value, "spec"):
+            what = parsed.kind if not steps else f"{where}: {value}" if value else where
+            found.append(conditions.info(where if steps else "", f"accepted, but {what} is not acted on yet", "NotActedOn"))
+    return tuple(found)
+
+
+def _set(value: Any, steps: tuple[str, ...], wanted: str, path: str) -> Iterator[str]:
+    """The concrete paths of a pattern that have a value; with `wanted`, that value."""
+    if not steps:
+        if (not wanted and not _is_default(value)) or (wanted and value == wanted) or path == "spec":
+            yield path
+        return
+    step, rest = steps[0], steps[1:]
+    if step == "*":
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _set(item, rest, wanted, f"{path}[{key}]")
+    elif isinstance(value, Spec):
+        field = shapes.record(type(value)).fields[step]
+        yield from _set(getattr(value, field.attribute), rest, wanted, f"{path}.{step}")
+
+
+def _is_default(value: Any) -> bool:
+    return value is None or value in ("", "DEFAULT", (), {}) or value is False
