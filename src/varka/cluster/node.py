@@ -111,7 +111,7 @@ class Node:
             node_name=config.name,
             node_ip=config.node_ip,
             folder=folder.pods,
-            programs=catalog.BASE.parent / "programs" / "bin",
+            programs=self._folder.root / "programs",
             hidden=(folder.root,),
             cluster_domain=config.cluster_domain,
         )

@@ -1,6 +1,7 @@
 """One pod on this node: a worker that makes its sandbox and volumes, runs its containers in order, and tells its status.
 
-Everything about one pod happens in one worker, so that nothing about it happens twice at a time.
+Everything about one pod happens in one worker, so that nothing about it happens twice at a time. Whatever goes wrong is said in
+an event and tried again; only the object's deletion ends a worker.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from varka.base.clock import rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import ApiError, Object, PatchType
-from varka.cluster.runtime import containers, environment, probes, shim_client, status
-from varka.cluster.runtime.catalog import Catalog, Recipe
+from varka.cluster.runtime import etc_files, probes, shim_client, status
+from varka.cluster.runtime.catalog import Catalog
 from varka.cluster.runtime.containers import ContainerRunner
 from varka.cluster.runtime.status import ContainerState, PodState
 from varka.cluster.runtime.volumes import MountError, Volumes
@@ -33,8 +34,21 @@ log = logging.getLogger("varka.runtime.pods")
 TAKE_BACK_SECONDS = 0.3
 """How long a pod that a new node process takes back says nothing: until its containers are known again, it looks as if they waited."""
 RETRY_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-STATUS_RETRIES = 5
 VOLUME_CHECK_SECONDS = 60.0
+ADOPT_SECONDS = 1.0
+"""How long the containers of a pod that was being deleted when the node process ended get to be found again."""
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+
+
+class SandboxLostError(Exception):
+    """The pod's first process was killed, and with it every container."""
+
+
+def retries() -> Iterator[float]:
+    """Seconds to wait before each further try, without end."""
+    yield from RETRY_WAITS
+    while True:
+        yield RETRY_WAITS[-1]
 
 
 class PodWorker:
@@ -45,13 +59,18 @@ class PodWorker:
         self.pod = pod
         self.name, self.namespace, self.uid = pod["metadata"]["name"], pod["metadata"]["namespace"], pod["metadata"]["uid"]
         self.folder: Path = runtime.settings.folder / self.uid
+        self.hostname: str = pod["spec"].get("hostname") or self.name[:63].rstrip("-.")
+        self.programs = str(runtime.settings.programs)
         self.shim: shim_client.Shim
         self.has_shim = False
+        self.taken_back = False
+        """The pod's namespaces are those of an earlier node process."""
         self.mounts: dict[str, str] = {}
+        """Container → its mount namespace as /proc names it."""
         self.backoff_first = runtime.settings.backoff_first
         self.hidden = [str(path) for path in runtime.settings.hidden]
         self.runners: dict[str, ContainerRunner] = {}
-        self._volumes = Volumes(pod, self.folder / "volumes", self._find, runtime.mint)
+        self.volumes = Volumes(pod, self.folder / "volumes", self.find, runtime.mint)
         self._state = PodState(
             containers=[ContainerState(name=each["name"], image=each["image"]) for each in pod["spec"]["containers"]],
             inits=[
@@ -64,23 +83,36 @@ class PodWorker:
         if self._state.inits:
             for each in self._state.containers:
                 each.waiting = "PodInitializing"
-        self._taken_back = False
         self._dirty = asyncio.Event()
         self._deleted = asyncio.Event()
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._hurry = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._life: set[asyncio.Task[Any]] = set()
+        """What belongs to the present sandbox."""
         self._started: dict[str, asyncio.Event] = {}
-        self._lock = asyncio.Lock()
 
     @property
     def catalog(self) -> Catalog:
+        """The recipes of the cluster."""
         return self._runtime.catalog
+
+    def services(self) -> list[Object]:
+        """All services of the cluster."""
+        return self._runtime.services()
 
     def update(self, pod: Object) -> None:
         """The object has changed."""
         self.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
+            if pod["metadata"].get("deletionGracePeriodSeconds") == 0:
+                self._hurry.set()
         self._dirty.set()
+
+    def vanished(self) -> None:
+        """The object is gone: nobody waits for the processes any more."""
+        self._deleted.set()
+        self._hurry.set()
 
     def touch(self) -> None:
         """The status has to be told anew."""
@@ -90,7 +122,10 @@ class PodWorker:
         """A container runs, and its startup probe, if it has one, has succeeded."""
         state = self.runners[container].state
         if state.started or not state.running_since:
-            self._started.setdefault(container, asyncio.Event()).set()
+            self._start_of(container).set()
+
+    def _start_of(self, container: str) -> asyncio.Event:
+        return self._started.setdefault(container, asyncio.Event())
 
     def event(self, kind: str, reason: str, message: str, path: str = "") -> None:
         """Record an event of this pod."""
@@ -107,153 +142,208 @@ class PodWorker:
 
     async def run(self) -> None:
         """The pod's whole life on this node."""
-        teller = asyncio.create_task(self._tell())
-        living = asyncio.create_task(self._live())
-        deleted = asyncio.create_task(self._deleted.wait())
         try:
-            await asyncio.wait({living, deleted}, return_when=asyncio.FIRST_COMPLETED)
-            if living.done() and not living.cancelled() and (error := living.exception()):
-                log.error("pod/%s/%s failed", self.namespace, self.name, exc_info=error)
+            self._spawn(self._tell())
+            living = self._spawn(self._keep_living())
+            if self._deleted.is_set():
+                await asyncio.wait({living}, timeout=ADOPT_SECONDS)
             await self._deleted.wait()
             await self._terminate(living)
         finally:
-            for task in (living, deleted, teller, *self._running.values()):
-                task.cancel()
-            await asyncio.gather(living, deleted, teller, *self._running.values(), return_exceptions=True)
+            await self._cancel(self._tasks | self._life)
         await self._remove()
 
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._life.add(task)
+        task.add_done_callback(self._life.discard)
+        return task
+
+    async def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
+        tasks = set(tasks) - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_living(self) -> None:
+        """Until the containers have ended for good or the deadline is over; trouble is told and tried again."""
+        if _over(self.pod) or (self._deleted.is_set() and shim_client.recover(self.folder) is None):
+            self.recall()
+            return
+        for wait in retries():
+            try:
+                await self._live()
+                return
+            except SandboxLostError:
+                self.event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+            except Exception as error:
+                log.exception("pod/%s/%s", self.namespace, self.name)
+                self.event("Warning", "FailedSync", f"error syncing pod, retrying: {error}")
+            await asyncio.sleep(wait)
+
     async def _live(self) -> None:
+        self._started.clear()
         await self._sandbox()
         await self._mount()
-        watching = asyncio.create_task(self._watch())
-        refreshing = asyncio.create_task(self._refresh())
+        work, lost, late = self._start(self._work()), self._start(self._watch()), self._start(self._deadline())
+        self._start(self._refresh())
         try:
-            policy = self.pod["spec"].get("restartPolicy", "Always")
-            for spec, state in zip(self.pod["spec"].get("initContainers") or [], self._state.inits, strict=True):
-                if not await self._init(spec, state, policy):
-                    return
-            for state in self._state.containers:
-                state.waiting = "ContainerCreating"
-            await self._main(policy)
+            await asyncio.wait({work, lost, late}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+            elif late.done():
+                late.result()
+                await self._overdue()
+            else:
+                raise SandboxLostError
         finally:
-            for task in (watching, refreshing):
-                task.cancel()
-            await asyncio.gather(watching, refreshing, return_exceptions=True)
+            await self._cancel(self._life)
+        if not self._deleted.is_set():
+            await self._finish()
 
-    async def _init(self, spec: Object, state: ContainerState, policy: str) -> bool:
+    async def _work(self) -> None:
+        """Init containers one after the other, then the others, then the end of the native sidecars."""
+        spec = self.pod["spec"]
+        policy = spec.get("restartPolicy", "Always")
+        self.runners = {}
+        rule = "Never" if policy == "Never" else "OnFailure"
+        states = [(each, state, rule) for each, state in zip(spec.get("initContainers") or [], self._state.inits, strict=True)]
+        states += [(each, state, policy) for each, state in zip(spec["containers"], self._state.containers, strict=True)]
+        runners = [ContainerRunner(self, *each) for each in states]
+        resumed = self.taken_back and any((self.folder / "containers" / each.name / "0.json").exists() for each in self._state.containers)
+        for runner in runners[: len(self._state.inits)]:
+            if not await self._init(runner, resumed):
+                return
+        for state in self._state.containers:
+            if state.waiting == "PodInitializing":
+                state.waiting = "ContainerCreating"
+        await self._main(runners[len(self._state.inits) :])
+
+    async def _init(self, runner: ContainerRunner, resumed: bool) -> bool:
         """Run one init container to its end, or start a native sidecar; False when the pod has failed."""
-        init_policy = "OnFailure" if policy != "Never" else "Never"
-        runner = ContainerRunner(self, spec, state, init_policy)
+        state = runner.state
         self.runners[state.name] = runner
-        task = asyncio.create_task(runner.run())
-        self._running[state.name] = task
-        if state.restartable:
-            await self._started.setdefault(state.name, asyncio.Event()).wait()
-            return True
-        await task
-        return state.ended is not None and state.ended.code == 0
+        task = self._start(runner.run())
+        if not state.restartable:
+            await task
+            return state.ended is not None and state.ended.code == 0
+        if not resumed:
+            start = self._start(self._start_of(state.name).wait())
+            await asyncio.wait({task, start}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        return True
 
-    async def _main(self, policy: str) -> None:
+    async def _main(self, runners: list[ContainerRunner]) -> None:
         """Start the containers in order; one with a postStart hook holds the next ones back until its hook is done, as kubelet does."""
         tasks = []
-        for spec, state in zip(self.pod["spec"]["containers"], self._state.containers, strict=True):
-            runner = ContainerRunner(self, spec, state, policy)
-            self.runners[state.name] = runner
-            task = asyncio.create_task(runner.run())
-            self._running[state.name] = task
+        for runner in runners:
+            self.runners[runner.state.name] = runner
+            task = self._start(runner.run())
             tasks.append(task)
-            if (spec.get("lifecycle") or {}).get("postStart"):
-                await asyncio.wait(
-                    {task, asyncio.create_task(self._started.setdefault(state.name, asyncio.Event()).wait())}, return_when=asyncio.FIRST_COMPLETED
-                )
+            if (runner.spec.get("lifecycle") or {}).get("postStart"):
+                start = self._start(self._start_of(runner.state.name).wait())
+                await asyncio.wait({task, start}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(*tasks)
-        for state in self._state.inits:
-            if state.restartable and state.name in self.runners:
-                self.runners[state.name].stopping = True
-                await self.runners[state.name].stop(self.grace(), hook=True)
+
+    async def _deadline(self) -> None:
+        """Return when activeDeadlineSeconds are over."""
+        while True:
+            seconds = self.pod["spec"].get("activeDeadlineSeconds")
+            left = self._state.start_time + float(seconds) - time.time() if seconds is not None else 3600.0
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, 3600.0))
+
+    async def _overdue(self) -> None:
+        self.event("Normal", "DeadlineExceeded", DEADLINE_MESSAGE)
+        self._state.reason, self._state.message = "DeadlineExceeded", DEADLINE_MESSAGE
+        await self._stop_all(self.grace())
+
+    async def _finish(self) -> None:
+        """All is over but the object: end what is left, keep the files for `kubectl logs`."""
+        await self._stop_all(self.grace())
+        if self.has_shim:
+            self.shim.kill()
+            self.has_shim = False
+            with suppress(OSError):
+                await self._runtime.network.detach(self.uid)
+        self.touch()
 
     async def _sandbox(self) -> None:
         """Namespaces and network: new ones, or those of an earlier node process."""
         recovered = shim_client.recover(self.folder)
-        self._taken_back = recovered is not None
-        waits = iter([*RETRY_WAITS, *[RETRY_WAITS[-1]] * 10_000])
+        self.taken_back = recovered is not None
         host = bool(self.pod["spec"].get("hostNetwork"))
-        while True:
+        for wait in retries():
             try:
-                hostname = self.pod["spec"].get("hostname") or self.name[:63].rstrip("-.")
-                self.shim = recovered or await shim_client.start(self.folder, hostname, network=not host)
+                self.shim = recovered or await shim_client.start(self.folder, self.hostname, network=not host)
+                recovered = self.shim
                 self.has_shim = True
                 self._state.ip = self._runtime.settings.node_ip if host else await self._runtime.network.attach(self.uid, self.shim.pid)
                 break
             except (VarkaError, OSError) as error:
+                recovered = recovered if recovered is not None and recovered.alive() else None
                 self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                await asyncio.sleep(next(waits))
-        sandbox_file = self.folder / "pod.json"
-        if recovered and sandbox_file.exists():
-            self._state.start_time = float(json.loads(sandbox_file.read_text())["start_time"])
-        else:
-            sandbox_file.write_text(json.dumps({"start_time": self._state.start_time, "namespace": self.namespace, "name": self.name}))
-        self._write_files()
+                await asyncio.sleep(wait)
+        kept = self.folder / "pod.json"
+        try:
+            self._state.start_time = float(json.loads(kept.read_text())["start_time"])
+        except (OSError, ValueError, KeyError):
+            kept.write_text(json.dumps({"start_time": self._state.start_time, "namespace": self.namespace, "name": self.name}))
+        resolv_conf = self._runtime.resolv_conf(self.namespace, self.pod["spec"].get("dnsPolicy", "ClusterFirst"), self.pod["spec"].get("dnsConfig"))
+        etc_files.write(self.folder / "etc", self.addressed(), self.hostname, self._runtime.settings.cluster_domain, resolv_conf)
         self.touch()
 
-    def _write_files(self) -> None:
-        spec = self.pod["spec"]
-        hostname = spec.get("hostname") or self.name
-        lines = ["# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
-        if not spec.get("hostNetwork"):
-            domain = f"{hostname}.{spec['subdomain']}.{self.namespace}.svc.{self._runtime.settings.cluster_domain}\t" if spec.get("subdomain") else ""
-            lines.append(f"{self._state.ip}\t{domain}{hostname}")
-        lines += [f"{entry['ip']}\t" + "\t".join(entry.get("hostnames") or []) for entry in spec.get("hostAliases") or []]
-        files = self.folder / "etc"
-        files.mkdir(exist_ok=True)
-        (files / "hosts").write_text("\n".join(lines) + "\n")
-        (files / "hostname").write_text(hostname + "\n")
-        (files / "resolv.conf").write_text(self._runtime.resolv_conf(self.namespace, spec.get("dnsPolicy", "ClusterFirst"), spec.get("dnsConfig")))
-
     async def _mount(self) -> None:
-        waits = iter([*RETRY_WAITS, *[RETRY_WAITS[-1]] * 10_000])
-        while True:
+        for wait in retries():
             try:
-                await self._volumes.prepare(self._with_address())
+                await self.volumes.prepare(self.addressed())
                 return
             except (MountError, VarkaError, OSError) as error:
                 self.event("Warning", "FailedMount", str(error))
-                await asyncio.sleep(next(waits))
+                await asyncio.sleep(wait)
 
     async def _refresh(self) -> None:
         """Bring the volumes up to date when what they show changes, and tokens before they expire."""
         changed = self._runtime.subscribe(self)
         try:
             while True:
-                wait = max(0.5, min(VOLUME_CHECK_SECONDS, self._volumes.renew_at - time.time()))
+                wait = max(0.5, min(VOLUME_CHECK_SECONDS, self.volumes.renew_at - time.time()))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), wait)
                 changed.clear()
                 try:
-                    await self._volumes.prepare(self._with_address())
+                    await self.volumes.prepare(self.addressed())
                 except (MountError, VarkaError, OSError) as error:
-                    log.warning("volumes of pod/%s/%s not refreshed: %s", self.namespace, self.name, error)
+                    self.event("Warning", "FailedMount", str(error))
         finally:
             self._runtime.unsubscribe(self)
 
     @property
     def references(self) -> set[tuple[str, str]]:
         """The ConfigMaps and Secrets that the volumes show."""
-        return self._volumes.references
+        return self.volumes.references
 
-    def _with_address(self) -> Object:
+    def addressed(self) -> Object:
+        """The object with the addresses that its status may not have yet."""
         known = {"podIP": self._state.ip, "podIPs": [{"ip": self._state.ip}], "hostIP": self._state.host_ip}
         return {**self.pod, "status": {**(self.pod.get("status") or {}), **known}}
 
     async def _watch(self) -> None:
-        """Hear of containers that end."""
+        """Hear of containers that end; returns when the pod's first process has ended."""
         loop = asyncio.get_running_loop()
         while True:
             try:
                 connection = await self.shim.send({"op": "watch"})
-            except VarkaError:
+            except (VarkaError, TimeoutError):
                 if not self.shim.alive():
-                    await self._lost()
                     return
                 await asyncio.sleep(0.1)
                 continue
@@ -268,49 +358,41 @@ class PodWorker:
 
     def _note_ends(self) -> None:
         for runner in self.runners.values():
-            try:
-                kept = json.loads((runner.log_path.with_suffix(".json")).read_text())
-            except (OSError, ValueError):
-                continue
-            if "finished" in kept:
-                runner.notice()
-
-    async def _lost(self) -> None:
-        """The first process was killed, and with it every container: the pod is over, its controller makes another."""
-        self.event("Warning", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        for runner in self.runners.values():
-            runner.stopping = True
             runner.notice()
-        for state in self._state.containers:
-            state.done = True
-            state.running_since, state.ready = 0.0, False
-            state.ended = state.ended or status.Ended(
-                code=137, started=self._state.start_time, finished=time.time(), reason="Error", message="the pod's first process was killed"
-            )
-        self.touch()
 
     async def _terminate(self, living: asyncio.Task[None]) -> None:
-        """preStop and SIGTERM for all, native sidecars last, SIGKILL when the grace period is over."""
-        grace = self.grace()
-        sidecars = [each for each in self.runners.values() if each.state.restartable]
-        others = [each for each in self.runners.values() if not each.state.restartable]
+        """preStop and SIGTERM for all, native sidecars last, SIGKILL when the grace period is over; at once when there is a hurry."""
+        if not self.has_shim:
+            await self._cancel({living})
+        stopping = self._spawn(self._stop_all(self.grace()))
+        hurry = self._spawn(self._hurry.wait())
+        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        await self._cancel({living, stopping, hurry})
+
+    async def _stop_all(self, grace: float) -> None:
+        """End every container: the native sidecars after the others, in reverse order."""
         for runner in self.runners.values():
             runner.stopping = True
             if runner.state.running_since:
                 self.event("Normal", "Killing", f"Stopping container {runner.state.name}", runner.path)
         deadline = time.monotonic() + grace
-        await asyncio.gather(*(each.stop(grace, hook=True) for each in others))
-        await asyncio.gather(*(each.stop(max(0.0, deadline - time.monotonic()) if grace else 0.0, hook=True) for each in sidecars))
-        living.cancel()
+        await asyncio.gather(*(each.stop(grace, hook=True) for each in self.runners.values() if not each.state.restartable))
+        for runner in reversed(list(self.runners.values())):
+            if runner.state.restartable:
+                await runner.stop(max(0.0, deadline - time.monotonic()) and max(2.0, deadline - time.monotonic()), hook=True)
+        for runner in self.runners.values():
+            runner.conclude()
+        self.touch()
 
     async def _remove(self) -> None:
         """Leave nothing of the pod, then let its object go."""
-        if self.has_shim:
-            self.shim.kill()
-            with suppress(OSError):
-                await self._runtime.network.detach(self.uid)
+        shim = self.shim if self.has_shim else shim_client.recover(self.folder)
+        if shim is not None:
+            shim.kill()
+        with suppress(OSError):
+            await self._runtime.network.detach(self.uid)
         await asyncio.to_thread(self._runtime.forget_folder, self.folder)
-        for wait in RETRY_WAITS:
+        for wait in retries():
             try:
                 await self._runtime.api.delete(resources.PODS, self.name, self.namespace, grace_seconds=0, uid=self.uid)
                 return
@@ -325,74 +407,55 @@ class PodWorker:
         told: Object | None = None
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(TAKE_BACK_SECONDS if told is None and self._taken_back else 0)
+            await asyncio.sleep(TAKE_BACK_SECONDS if told is None and self.taken_back else 0)
             self._dirty.clear()
             if not self._state.ip:
                 continue
-            now = rfc3339(self._runtime.clock.now())
-            current = status.build(self._state, self.pod, now)
+            current = status.build(self._state, self.pod, rfc3339(self._runtime.clock.now()))
             if told is not None and _same(told, current):
                 continue
             try:
-                answer = await self._runtime.api.patch(
-                    resources.PODS,
-                    self.name,
-                    {"metadata": {"uid": self.uid}, "status": current},
-                    self.namespace,
-                    type=PatchType.STRATEGIC,
-                    subresource="status",
-                    manager="kubelet",
-                )
-                told = current
-                if not self._deleted.is_set():
-                    self.pod = {**self.pod, "status": answer.get("status") or {}}
+                answer = await self._write_status(current)
             except ApiError as error:
                 if error.code in {404, 409}:
                     return
                 log.warning("status of pod/%s/%s not written: %s", self.namespace, self.name, error)
-                await asyncio.sleep(0.2)
-                self._dirty.set()
+            except Exception:
+                log.exception("status of pod/%s/%s not written", self.namespace, self.name)
+            else:
+                told = current
+                self.pod = {**self.pod, "status": answer.get("status") or {}}
+                continue
+            await asyncio.sleep(RETRY_WAITS[2])
+            self._dirty.set()
 
-    async def _find(self, kind: str, name: str) -> Object | None:
+    async def _write_status(self, current: Object) -> Object:
+        """Addresses replace the earlier ones: a strategic merge would keep both."""
+        patch = dict(current)
+        for key in ("podIPs", "hostIPs"):
+            if key in patch:
+                patch[key] = [{"$patch": "replace"}, *patch[key]]
+        return await self._runtime.api.patch(
+            resources.PODS,
+            self.name,
+            {"metadata": {"uid": self.uid}, "status": patch},
+            self.namespace,
+            type=PatchType.STRATEGIC,
+            subresource="status",
+            manager="kubelet",
+        )
+
+    def recall(self) -> None:
+        """Learn from the files what became of the containers of a finished pod, for its logs."""
+        specs = [*(self.pod["spec"].get("initContainers") or []), *self.pod["spec"]["containers"]]
+        for spec, state in zip(specs, [*self._state.inits, *self._state.containers], strict=True):
+            runner = ContainerRunner(self, spec, state, "Never")
+            runner.recall()
+            self.runners[state.name] = runner
+
+    async def find(self, kind: str, name: str) -> Object | None:
+        """A ConfigMap or Secret of the pod's namespace."""
         return await self._runtime.find(kind, self.namespace, name)
-
-    async def container_spec(self, spec: Object, state: ContainerState) -> dict[str, Any]:
-        """What the shim needs to start a container."""
-        return await containers.specification(self, spec, state, self._find)
-
-    async def variables(self, spec: Object, recipe: Recipe, find: Callable[[str, str], Awaitable[Object | None]]) -> dict[str, str]:
-        """The container's environment; environment.MissingError when a reference leads nowhere."""
-        wanted = set()
-        for source in spec.get("envFrom") or []:
-            wanted |= {("configmap", source["configMapRef"]["name"])} if "configMapRef" in source else {("secret", source["secretRef"]["name"])}
-        for entry in spec.get("env") or []:
-            origin = entry.get("valueFrom") or {}
-            wanted |= {("configmap", origin["configMapKeyRef"]["name"])} if "configMapKeyRef" in origin else set()
-            wanted |= {("secret", origin["secretKeyRef"]["name"])} if "secretKeyRef" in origin else set()
-        found = {key: await find(*key) for key in wanted}
-        folders = [recipe.programs, recipe.env.get("PATH", environment.DEFAULT_PATH), str(self._runtime.settings.programs)]
-        path = ":".join(folder for folder in folders if folder)
-        base = {**recipe.env, "PATH": path, "HOSTNAME": self.pod["spec"].get("hostname") or self.name, "HOME": recipe.env.get("HOME", "/root")}
-        services = environment.of_services(self._runtime.services(), self.namespace, links=self.pod["spec"].get("enableServiceLinks", True))
-        return environment.build(self._with_address(), spec, base, lambda kind, name: found.get((kind, name)), services)
-
-    def expand(self, text: str, variables: Mapping[str, str]) -> str:
-        """`$(NAME)` in commands and arguments."""
-        return environment.expand(text, variables)
-
-    def mounts_of(self, spec: Object, recipe: Recipe) -> list[dict[str, Any]]:
-        """Every bind mount of a container: the pod's own files, the image's, the volumes."""
-        found: list[dict[str, Any]] = [{"source": str(self.folder / "etc" / name), "target": f"/etc/{name}"} for name in ("hosts", "hostname", "resolv.conf")]
-        found += [{"source": each.source, "target": each.target, "readOnly": each.read_only} for each in recipe.mounts]
-        for mount in spec.get("volumeMounts") or []:
-            source = self._volumes.paths[mount["name"]]
-            part = environment.expand(mount["subPathExpr"], {}) if "subPathExpr" in mount else mount.get("subPath", "")
-            if part:
-                source = (source / part).resolve() if (source / part).exists() else source / part
-                if not source.exists():
-                    source.mkdir(parents=True)
-            found.append({"source": str(source), "target": mount["mountPath"], "readOnly": bool(mount.get("readOnly"))})
-        return found
 
     def prober(self, spec: Object) -> probes.Prober:
         """Performs the probes and hooks of one container."""
@@ -400,7 +463,11 @@ class PodWorker:
         async def execute(command: list[str]) -> tuple[int, str]:
             return await self._runtime.streams.run(self, spec["name"], command)
 
-        return probes.Prober(self._runtime.http, spec, self._state.ip, execute)
+        return probes.Prober(self._runtime.http, spec, self._state.ip, execute, self._runtime.clock)
+
+
+def _over(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
 def _same(told: Object, current: Object) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 
+from varka.base.clock import Clock
 from varka.client.api import Object
 
 Exec = Callable[[list[str]], Awaitable[tuple[int, str]]]
@@ -18,7 +20,8 @@ FIRST_WAITS = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8)
 class Prober:
     """Performs the actions of one container."""
 
-    def __init__(self, session: aiohttp.ClientSession, container: Object, ip: str, execute: Exec) -> None:
+    def __init__(self, session: aiohttp.ClientSession, container: Object, ip: str, execute: Exec, clock: Clock) -> None:
+        self.clock = clock
         self._session = session
         self._container = container
         self._ip = ip
@@ -29,8 +32,14 @@ class Prober:
         try:
             return await asyncio.wait_for(self._act(action), seconds)
         except TimeoutError:
-            what = "command timed out" if "exec" in action else "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-            return False, what
+            if "exec" in action:
+                line = " ".join(action["exec"].get("command") or [])
+                return False, f'command timed out: "{line}" timed out after {seconds:g}s'
+            if "httpGet" in action:
+                return False, f'Get "{self._url(action["httpGet"])}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+            return False, "dial tcp: i/o timeout" if "tcpSocket" in action else f"timeout: no answer within {seconds:g}s"
+        except (OSError, ValueError) as error:
+            return False, str(error)
 
     async def _act(self, action: dict[str, Any]) -> tuple[bool, str]:
         if "exec" in action:
@@ -47,9 +56,7 @@ class Prober:
         return False, "the probe has no action"
 
     async def _http(self, action: dict[str, Any]) -> tuple[bool, str]:
-        scheme = str(action.get("scheme") or "HTTP").lower()
-        path = str(action.get("path") or "/")
-        url = f"{scheme}://{action.get('host') or self._ip}:{self.port(action['port'])}{path if path.startswith('/') else '/' + path}"
+        url = self._url(action)
         headers = {"User-Agent": "kube-probe/1.34", "Accept": "*/*", **{each["name"]: each["value"] for each in action.get("httpHeaders") or []}}
         try:
             async with self._session.get(url, headers=headers, ssl=False, allow_redirects=False) as response:
@@ -57,14 +64,23 @@ class Prober:
                 if 200 <= response.status < 400:
                     return True, ""
                 return False, f"HTTP probe failed with statuscode: {response.status}"
+        except aiohttp.ClientConnectorError as error:
+            told = (error.strerror or str(error)).lower()
+            return False, f'Get "{url}": dial tcp {error.host}:{error.port}: connect: {told}'
+        except aiohttp.ServerDisconnectedError:
+            return False, f'Get "{url}": EOF'
         except (aiohttp.ClientError, OSError) as error:
             return False, f'Get "{url}": {error}'
+
+    def _url(self, action: dict[str, Any]) -> str:
+        scheme, path = str(action.get("scheme") or "HTTP").lower(), str(action.get("path") or "/")
+        return f"{scheme}://{action.get('host') or self._ip}:{self.port(action['port'])}{path if path.startswith('/') else '/' + path}"
 
     async def _tcp(self, host: str, port: int) -> tuple[bool, str]:
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError as error:
-            return False, f"dial tcp {host}:{port}: {error.strerror or error}"
+            return False, f"dial tcp {host}:{port}: connect: {(os.strerror(error.errno) if error.errno else str(error)).lower()}"
         writer.close()
         return True, ""
 
@@ -81,28 +97,25 @@ async def watch(prober: Prober, probe: dict[str, Any], report: Callable[[bool, s
 
     With `eager` the time to the first success is not rounded up to a period.
     """
+    clock = prober.clock
     period, seconds = float(probe.get("periodSeconds") or 10), float(probe.get("timeoutSeconds") or 1)
     wanted, tolerated = int(probe.get("successThreshold") or 1), int(probe.get("failureThreshold") or 3)
-    await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0))
-    waits = list(FIRST_WAITS) if eager else []
+    await clock.sleep(float(probe.get("initialDelaySeconds") or 0))
+    extra = list(FIRST_WAITS) if eager else []
     good = bad = 0
-    loop = asyncio.get_running_loop()
-    due = loop.time() + period
+    due = clock.monotonic() + period
     while True:
         success, message = await prober.act(probe, seconds)
-        extra = bool(waits) and not success and loop.time() < due
         if success:
-            good, bad = good + 1, 0
-            waits = []
-        elif not extra:
-            good, bad = 0, bad + 1
-        if (success and good >= wanted and not await report(True, "")) or (not success and bad >= tolerated and not await report(False, message)):
-            return
-        if extra:
-            await asyncio.sleep(min(waits.pop(0), max(0.01, due - loop.time())))
+            good, bad, extra = good + 1, 0, []
+            if good >= wanted and not await report(True, ""):
+                return
+        elif extra and clock.monotonic() + extra[0] < due:
+            await clock.sleep(extra.pop(0))
             continue
-        if waits and not success:
-            await asyncio.sleep(min(waits.pop(0), period))
-            continue
-        due = loop.time() + period
-        await asyncio.sleep(period)
+        else:
+            good, bad, extra = 0, bad + 1, []
+            if bad >= tolerated and not await report(False, message):
+                return
+        await clock.sleep(max(0.0, due - clock.monotonic()))
+        due = clock.monotonic() + period

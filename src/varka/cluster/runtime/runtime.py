@@ -18,7 +18,8 @@ from varka.client.api import Api, ApiError, Object
 from varka.client.informers import Informer
 from varka.cluster.runtime import accounting, events, shim_client, streams
 from varka.cluster.runtime.catalog import Catalog
-from varka.cluster.runtime.pods import PodWorker
+from varka.cluster.runtime.pods import PodWorker, retries
+from varka.cluster.runtime.programs import fallbacks
 
 log = logging.getLogger("varka.runtime")
 
@@ -44,7 +45,7 @@ class RuntimeSettings:
     folder: Path
     """Where pods' files lie, a folder for each uid."""
     programs: Path
-    """A folder that comes first in every container's PATH."""
+    """A folder for the stand-ins of programs that the host lacks; it comes last in every container's PATH."""
     hidden: tuple[Path, ...] = ()
     """Folders of the host that no container may see."""
     cluster_domain: str = "cluster.local"
@@ -84,6 +85,7 @@ class Runtime:
     async def run(self) -> None:
         """Until cancelled. Pods keep running then, and the next Runtime with the same folder takes them back."""
         self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await asyncio.to_thread(fallbacks.install, self.settings.programs)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as self.http:
             async with asyncio.TaskGroup() as group:
@@ -108,7 +110,7 @@ class Runtime:
                 shim = shim_client.recover(folder)
                 if shim is not None:
                     shim.kill()
-                    await self.network.detach(folder.name)
+                await self.network.detach(folder.name)
                 await asyncio.to_thread(self.forget_folder, folder)
 
     def forget_folder(self, folder: Path) -> None:
@@ -122,23 +124,32 @@ class Runtime:
         worker = self.workers.get(uid)
         if new is None:
             if worker is not None:
-                gone = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "now", "deletionGracePeriodSeconds": 0}}
-                worker.update(gone)
+                worker.vanished()
             return
         if worker is None:
-            if _over(new):
-                return
             worker = PodWorker(self, new)
             self.workers[uid] = worker
             self._group.create_task(self._keep(worker), name=f"pod {worker.namespace}/{worker.name}")
         worker.update(new)
 
     async def _keep(self, worker: PodWorker) -> None:
-        """One pod's trouble is its own."""
+        """One pod's trouble is its own: a worker that fails is replaced by a fresh one for the same pod."""
         try:
-            await worker.run()
-        except Exception:
-            log.exception("the worker of pod/%s/%s failed", worker.namespace, worker.name)
+            for wait in retries():
+                try:
+                    await worker.run()
+                    return
+                except Exception as error:
+                    log.exception("the worker of pod/%s/%s failed", worker.namespace, worker.name)
+                    worker.event("Warning", "FailedSync", f"error syncing pod, retrying: {error}")
+                await asyncio.sleep(wait)
+                pod = self._pods.get(worker.name, worker.namespace)
+                gone = pod is None or pod["metadata"]["uid"] != worker.uid
+                worker = PodWorker(self, worker.pod if pod is None or gone else pod)
+                self.workers[worker.uid] = worker
+                worker.update(worker.pod)
+                if gone:
+                    worker.vanished()
         finally:
             self.workers.pop(worker.uid, None)
 
@@ -185,8 +196,3 @@ class Runtime:
         account = pod["spec"].get("serviceAccountName") or "default"
         answer = await self.api.create(resources.SERVICE_ACCOUNTS, body, meta["namespace"], name=account, subresource="token")
         return answer["status"]["token"], parse_rfc3339(answer["status"]["expirationTimestamp"]).timestamp()
-
-
-def _over(pod: Object) -> bool:
-    """A finished pod that nobody deletes needs no worker after a restart of the node."""
-    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"} and not pod["metadata"].get("deletionTimestamp")

@@ -24,8 +24,6 @@ class Ended:
     def to_json(self) -> Object:
         reason = self.reason or ("Completed" if self.code == 0 else "Error")
         found: Object = {"exitCode": self.code, "reason": reason, "startedAt": _time(self.started), "finishedAt": _time(self.finished)}
-        if self.code > 128 and not self.reason:
-            found["signal"] = self.code - 128
         if self.message:
             found["message"] = self.message
         if self.container_id:
@@ -70,7 +68,7 @@ class ContainerState:
             "containerID": self.container_id,
             "state": state,
             "lastState": {"terminated": self.last.to_json()} if self.last else {},
-            "ready": self.ready,
+            "ready": self.ready or (self.init and not self.restartable and self.done and self.ended is not None and self.ended.code == 0),
             "started": self.started,
             "restartCount": self.restarts,
         }
@@ -100,7 +98,7 @@ def initialized(state: PodState) -> bool:
 
 def phase(state: PodState, restart_policy: str) -> str:
     """Pending, Running, Succeeded or Failed."""
-    if state.reason == "Evicted":
+    if state.reason in {"Evicted", "DeadlineExceeded"}:
         return "Failed"
     if any(each.done and each.ended is not None and each.ended.code != 0 for each in state.inits if not each.restartable):
         return "Failed"

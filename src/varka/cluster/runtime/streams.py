@@ -11,14 +11,12 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from varka.base.clock import parse_rfc3339
 from varka.base.errors import VarkaError
 from varka.client.api import ApiError
 from varka.cluster.apiserver.podruntime import ContainerUsage, ExecSession, LogOptions
-from varka.cluster.runtime import shim_client
+from varka.cluster.runtime import logfiles, shim_client
 
 if TYPE_CHECKING:
     from varka.cluster.runtime.accounting import Usage
@@ -27,8 +25,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 MOST_CHUNKS = 64
-FOLLOW_SECONDS = 0.1
-EXEC_TIMEOUT_KILL = 9
+LAST_WORDS_SECONDS = 0.2
+END_LOOKS, END_LOOK_SECONDS = 100, 0.02
+_WAITING = {"ErrImagePull": "trying and failing to pull image", "ImagePullBackOff": "trying and failing to pull image"}
 
 
 class Streams:
@@ -47,25 +46,28 @@ class Streams:
     def _runner(self, namespace: str, pod: str, container: str) -> tuple[PodWorker, ContainerRunner]:
         worker = self._worker(namespace, pod)
         runner = worker.runners.get(container)
-        if runner is None or not runner.state.running_since:
-            raise ApiError(500, "InternalError", f'unable to upgrade connection: container not found ("{container}")')
+        if runner is None or runner.over:
+            raise _missing(container)
         return worker, runner
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         """A container's log; with `follow` until the container ends for good."""
         worker = self._worker(namespace, pod)
         runner = worker.runners.get(options.container)
-        path = runner.log_path if runner is not None else None
-        if runner is not None and options.previous:
-            attempt = runner.state.restarts - 1
-            path = runner.log_of(attempt) if attempt >= 0 else None
-            if path is None:
-                told = f'previous terminated container "{options.container}" in pod "{pod}" not found'
-                raise ApiError(400, "BadRequest", told)
-        if runner is None or path is None or not path.exists():
-            reason = runner.state.waiting if runner is not None else "PodInitializing"
-            raise ApiError(400, "BadRequest", f'container "{options.container}" in pod "{pod}" is waiting to start: {reason or "ContainerCreating"}')
-        async for chunk in _read_log(path, options, lambda: bool(runner.state.running_since) and not options.previous):
+        state = runner.state if runner is not None else None
+        attempt = state.restarts - (1 if options.previous else 0) if state is not None and state.container_id else -1
+        if options.previous and attempt < 0:
+            raise ApiError(400, "BadRequest", f'previous terminated container "{options.container}" in pod "{pod}" not found')
+        if runner is None or state is None or attempt < 0:
+            reason = (state.waiting if state is not None else "") or "ContainerCreating"
+            told = f'container "{options.container}" in pod "{pod}" is waiting to start: {_WAITING.get(reason, reason)}'
+            raise ApiError(400, "BadRequest", told)
+        current = runner
+
+        def ended() -> bool:
+            return options.previous or current.over or current.state.restarts != attempt
+
+        async for chunk in logfiles.read(runner.file(attempt, "log"), options, ended):
             yield chunk
 
     async def exec(self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool) -> ExecSession:
@@ -77,7 +79,7 @@ class Streams:
         session = Exec(tty=tty, stdin=stdin)
         try:
             session.attach(await worker.shim.send({"op": "exec", "container": container, "command": command, "tty": tty}, session.theirs))
-        except VarkaError as error:
+        except (VarkaError, TimeoutError) as error:
             await session.close()
             raise ApiError(500, "InternalError", f"error executing command in container: {error}") from error
         finally:
@@ -98,12 +100,21 @@ class Streams:
 
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool) -> ExecSession:
         """The streams of a container's own process."""
-        worker, runner = self._runner(namespace, pod, container)
+        worker = self._worker(namespace, pod)
+        runner = worker.runners.get(container)
+        spec = runner.spec if runner is not None else {}
+        late = bool(spec.get("stdin") or spec.get("tty")) and runner is not None and bool(runner.state.container_id)
+        if runner is None or (runner.over and not late):
+            raise _missing(container)
         try:
             connection = await worker.shim.send({"op": "attach", "container": container})
-            await shim_client.answer(connection)
-        except VarkaError as error:
-            raise ApiError(500, "InternalError", f'container not found ("{container}"): {error}') from error
+        except (VarkaError, TimeoutError) as error:
+            raise _missing(container) from error
+        try:
+            await asyncio.wait_for(shim_client.answer(connection), shim_client.COMMAND_SECONDS)
+        except (VarkaError, TimeoutError, OSError) as error:
+            connection.close()
+            raise _missing(container) from error
         return Attachment(connection, runner)
 
     async def port_forward(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -111,7 +122,7 @@ class Streams:
         worker = self._worker(namespace, pod)
         try:
             return await asyncio.open_connection(sock=await worker.shim.connect(port))
-        except (VarkaError, OSError) as error:
+        except (VarkaError, OSError, TimeoutError) as error:
             told = f'failed to connect to localhost:{port} inside namespace "{worker.uid}", IPv4: dial tcp4 127.0.0.1:{port}: connect: {error}'
             raise ApiError(500, "InternalError", f"error forwarding port {port} to pod {worker.uid}, uid : {told}") from error
 
@@ -122,6 +133,10 @@ class Streams:
     def node_usage(self) -> ContainerUsage:
         """Of the node."""
         return self._usage.of_node()
+
+
+def _missing(container: str) -> ApiError:
+    return ApiError(500, "InternalError", f'unable to upgrade connection: container not found ("{container}")')
 
 
 class _Reader:
@@ -190,6 +205,8 @@ class Exec:
             err_read, err_write = os.pipe2(os.O_CLOEXEC)
             self.theirs = [read, out_write, err_write]
             self._readers = [_Reader(out_read, 1, self._queue), _Reader(err_read, 2, self._queue)]
+        if self._input >= 0:
+            os.set_blocking(self._input, False)
 
     def attach(self, connection: socket.socket) -> None:
         """The command runs; its end will come over `connection`."""
@@ -205,7 +222,7 @@ class Exec:
     async def _wait(self, connection: socket.socket) -> int:
         try:
             return int((await shim_client.answer(connection)).get("code", 137))
-        except VarkaError as error:
+        except (VarkaError, OSError) as error:
             await self._queue.put((2, f"{error}\n".encode()))
             return 137
 
@@ -215,13 +232,14 @@ class Exec:
         assert self._code is not None
         while open_streams:
             get = asyncio.create_task(self._queue.get())
-            await asyncio.wait({get, self._code}, return_when=asyncio.FIRST_COMPLETED)
-            if not get.done() and self._code.done():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(get), 0.2)
-            if not get.done():
+            try:
+                await asyncio.wait({get, self._code}, return_when=asyncio.FIRST_COMPLETED)
+                if not get.done():
+                    await asyncio.wait({get}, timeout=LAST_WORDS_SECONDS)
+                if not get.done():
+                    return
+            finally:
                 get.cancel()
-                return
             channel, data = get.result()
             if not data:
                 open_streams -= 1
@@ -232,7 +250,21 @@ class Exec:
         """To the command's standard input."""
         if self._input >= 0:
             with suppress(OSError):
-                await asyncio.to_thread(_write_all, self._input, data)
+                await self._write_all(data)
+
+    async def _write_all(self, data: bytes) -> None:
+        view, loop = memoryview(data), asyncio.get_running_loop()
+        while view and self._input >= 0:
+            try:
+                view = view[os.write(self._input, view) :]
+            except BlockingIOError:
+                descriptor = self._input
+                writable = asyncio.Event()
+                loop.add_writer(descriptor, writable.set)
+                try:
+                    await writable.wait()
+                finally:
+                    loop.remove_writer(descriptor)
 
     async def close_stdin(self) -> None:
         """The end of standard input; of a terminal, what Ctrl-D sends."""
@@ -271,6 +303,8 @@ class Attachment:
     def __init__(self, connection: socket.socket, runner: ContainerRunner) -> None:
         self._connection = connection
         self._runner = runner
+        self._attempt = runner.state.restarts
+        self._sending = asyncio.Lock()
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Until the container ends."""
@@ -293,7 +327,8 @@ class Attachment:
 
     async def _send(self, channel: int, data: bytes) -> None:
         with suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(self._connection, struct.pack(">BI", channel, len(data)) + data)
+            async with self._sending:
+                await asyncio.get_running_loop().sock_sendall(self._connection, struct.pack(">BI", channel, len(data)) + data)
 
     async def write(self, data: bytes) -> None:
         """To the container's standard input."""
@@ -309,69 +344,14 @@ class Attachment:
 
     async def wait(self) -> int:
         """The container's exit code."""
-        for _ in range(50):
-            ended = self._runner.state.ended or self._runner.state.last
-            if ended is not None:
-                return ended.code
-            await asyncio.sleep(0.02)
+        for _ in range(END_LOOKS):
+            state = self._runner.state
+            ended = state.ended if state.restarts == self._attempt and state.ended is not None else state.last
+            if (ended is not None and self._runner.over) or state.restarts != self._attempt:
+                return ended.code if ended is not None else 0
+            await asyncio.sleep(END_LOOK_SECONDS)
         return 0
 
     async def close(self) -> None:
         """Leave; the container runs on."""
         self._connection.close()
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-async def _read_log(path: Path, options: LogOptions, running: Any) -> AsyncIterator[bytes]:
-    """Lines in the form that the options ask for, followed while `running()`."""
-    left = options.limit_bytes
-    rotated = path.with_name(path.name + ".1")
-    lines = _lines(rotated) if rotated.exists() else []
-    with open(path, "rb") as file:
-        lines += file.read().split(b"\n")
-        rest = lines.pop()
-        chosen = [text for line in lines if (text := _render(line, options)) is not None]
-        if options.tail_lines is not None:
-            chosen = chosen[-options.tail_lines :] if options.tail_lines else []
-        for start in range(0, len(chosen), 512):
-            data = b"".join(chosen[start : start + 512])
-            if left is not None:
-                data, left = data[:left], left - len(data[:left])
-            if data:
-                yield data
-            if left == 0:
-                return
-        last_round = False
-        while options.follow:
-            more = file.read(CHUNK)
-            if not more:
-                if last_round:
-                    return
-                last_round = not running()
-                await asyncio.sleep(0 if last_round else FOLLOW_SECONDS)
-                continue
-            parts = (rest + more).split(b"\n")
-            rest = parts.pop()
-            data = b"".join(text for line in parts if (text := _render(line, options)) is not None)
-            if data:
-                yield data
-
-
-def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"\n")[:-1]
-
-
-def _render(line: bytes, options: LogOptions) -> bytes | None:
-    """One line of a log file (`time stream F text`) as the client sees it; None when it is too old."""
-    stamp, _, rest = line.partition(b" ")
-    _, _, rest = rest.partition(b" ")
-    tag, _, text = rest.partition(b" ")
-    if options.since is not None and parse_rfc3339(stamp.decode()[:26].rstrip("Z") + "Z") < options.since:
-        return None
-    end = b"" if tag == b"P" else b"\n"
-    return (stamp + b" " if options.timestamps else b"") + text + end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import hashlib
 import os
 import secrets
 import shutil
@@ -39,7 +39,10 @@ class Volumes:
         self._folder = folder
         self._find = find
         self._mint = mint
+        self._tokens: dict[tuple[str, int], tuple[str, float, float]] = {}
         self.paths: dict[str, Path] = {}
+        self.generated: set[str] = set()
+        """Names of the volumes that containers cannot write to: the runtime does."""
         self.references: set[tuple[str, str]] = set()
         """(kind, name) of the ConfigMaps and Secrets that the content comes from."""
         self.renew_at = float("inf")
@@ -49,6 +52,7 @@ class Volumes:
         """Make every volume, or bring its content up to date; MountError says which could not be made."""
         self._pod = pod
         self.renew_at = float("inf")
+        self.references = set()
         for volume in pod["spec"].get("volumes") or []:
             self.paths[volume["name"]] = await self._prepare(volume)
 
@@ -63,6 +67,7 @@ class Volumes:
         if "emptyDir" in volume or not (set(volume) - {"name"}):
             await asyncio.to_thread(path.chmod, 0o777)
             return path
+        self.generated.add(name)
         files = await self._content(name, volume)
         await asyncio.to_thread(publish, path, files)
         return path
@@ -119,8 +124,13 @@ class Volumes:
 
     async def _token(self, source: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
         seconds = int(source.get("expirationSeconds") or 3600)
-        token, expires = await self._mint(self._pod, source.get("audience") or "", seconds)
-        self.renew_at = min(self.renew_at, time.time() + (expires - time.time()) * RENEW_PART)
+        wanted = (source.get("audience") or "", seconds)
+        token, made, expires = self._tokens.get(wanted, ("", 0.0, 0.0))
+        if time.time() >= made + (expires - made) * RENEW_PART:
+            made = time.time()
+            token, expires = await self._mint(self._pod, *wanted)
+            self._tokens[wanted] = (token, made, expires)
+        self.renew_at = min(self.renew_at, made + (expires - made) * RENEW_PART)
         return {source["path"]: (token.encode(), 0o600)}
 
     def _downward(self, item: dict[str, Any]) -> str:
@@ -135,8 +145,8 @@ class Volumes:
 
 def publish(path: Path, files: dict[str, tuple[bytes, int]]) -> None:
     """Replace the content of a volume by `files` (relative path → content and mode) in one step."""
-    known = path / "..content.json"
-    digest = json.dumps({name: [base64.b64encode(content).decode(), mode] for name, (content, mode) in sorted(files.items())})
+    known = path.with_name(f"{path.name}.sha256")
+    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
     if known.exists() and known.read_text() == digest:
         return
     fresh = path / f"..{time.strftime('%Y_%m_%d_%H_%M_%S')}.{secrets.token_hex(4)}"
@@ -158,9 +168,7 @@ def publish(path: Path, files: dict[str, tuple[bytes, int]]) -> None:
     _link(path, {name.partition("/")[0] for name in files})
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
-    handle = os.open(known, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(digest)
+    known.write_text(digest)
 
 
 def _link(path: Path, names: set[str]) -> None:
