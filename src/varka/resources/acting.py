@@ -70,7 +70,7 @@ def not_acted_on(parsed: Parsed[Any]) -> tuple[Condition, ...]:
         path, _, value = pattern.partition("=")
         steps = tuple(path.split(".")) if path else ()
         for where in _set(spec, steps, value, "spec"):
-            what = parsed.kind if not steps else f"{where}: {value}" if value else where
+            what = parsed.kind if not steps else f"{steps[-1]} {value}".strip()
             found.append(conditions.info(where if steps else "", f"accepted, but {what} is not acted on yet", "NotActedOn"))
     return tuple(found)
 
