@@ -7,7 +7,7 @@ A catalog file has `images`, a map of image name → recipe. A name without tag 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Recipe:
     """What an image would bring: entrypoint and default arguments as in Docker, variables, folders.
 
     `programs` is a folder on this machine that comes first in PATH. `{python}`, `{package}` (the installed `varka`
-    package), `{samples}` and `{state}` stand for their paths in every text.
+    package), `{samples}` and `{state}` stand for their paths in every text; `{pod_uid}`, `{pod_name}`, `{namespace}` and
+    `{container}` are filled in for each container.
     """
 
     image: str
@@ -46,27 +47,53 @@ class Recipe:
     capabilities: tuple[str, ...] = ()
     """What the image's programs cannot do without, whatever the pod's security context drops."""
 
+    def fill(self, values: Mapping[str, str]) -> Recipe:
+        """The recipe for one container: `values` in place of its placeholders."""
+        return replace(
+            self,
+            entrypoint=tuple(_filled(part, values) for part in self.entrypoint),
+            cmd=tuple(_filled(part, values) for part in self.cmd),
+            env={key: _filled(value, values) for key, value in self.env.items()},
+            workdir=_filled(self.workdir, values),
+            mounts=tuple(replace(mount, source=_filled(mount.source, values), target=_filled(mount.target, values)) for mount in self.mounts),
+        )
+
 
 class Catalog:
-    """All recipes of a cluster; files are read again when they change."""
+    """All recipes of a cluster; files are read again when they change, and a damaged one spoils only its own images."""
 
     def __init__(self, files: list[Path], placeholders: Mapping[str, str]) -> None:
         self._files = files
         self._placeholders = placeholders
         self._stamps: list[tuple[int, int]] = []
         self._recipes: dict[str, Recipe] = {}
+        self._damaged: VarkaError | None = None
 
     def find(self, image: str) -> Recipe | None:
-        """The recipe of an image; None when no catalog knows it. VarkaError when a catalog file is damaged."""
+        """The recipe of an image; None when no catalog knows it. VarkaError when that may be because a catalog file is damaged."""
         self._refresh()
         name = canonical(image)
-        return self._recipes.get(name) or self._recipes.get(untagged(name))
+        found = self._recipes.get(name) or self._recipes.get(untagged(name))
+        if found is None and self._damaged is not None:
+            raise self._damaged
+        return found
+
+    def images(self) -> list[str]:
+        """The names of all known images, sorted."""
+        self._refresh()
+        return sorted(self._recipes)
 
     def _refresh(self) -> None:
         stamps = [_stamp(file) for file in self._files]
         if stamps == self._stamps:
             return
-        self._recipes = {recipe.image: recipe for file in self._files if file.exists() for recipe in _read(file, self._placeholders)}
+        self._recipes, self._damaged = {}, None
+        for file in self._files:
+            try:
+                if file.exists():
+                    self._recipes |= {recipe.image: recipe for recipe in _read(file, self._placeholders)}
+            except VarkaError as error:
+                self._damaged = error
         self._stamps = stamps
 
 
@@ -104,16 +131,19 @@ def _read(file: Path, placeholders: Mapping[str, str]) -> list[Recipe]:
         ) from error
 
 
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for key, value in values.items():
+        text = text.replace("{" + key + "}", value)
+    return text
+
+
 def _recipe(name: str, entry: Mapping[str, Any], placeholders: Mapping[str, str]) -> Recipe:
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
         raise ValueError(f"image {name} has the unknown key {unknown[0]!r}")
 
     def filled(text: Any) -> str:
-        result = str(text)
-        for key, value in placeholders.items():
-            result = result.replace("{" + key + "}", value)
-        return result
+        return _filled(str(text), placeholders)
 
     return Recipe(
         image=canonical(name),

@@ -23,8 +23,7 @@ def build(pod: Object, container: Object, base: Mapping[str, str], find: Callabl
     `base` comes from the image; `find(kind, name)` gives a ConfigMap or Secret of the pod's namespace; MissingError names
     a required reference that leads nowhere.
     """
-    built: dict[str, str] = dict(services)
-    built |= base
+    built: dict[str, str] = {**base, **services}
     for source in container.get("envFrom") or []:
         built |= _from_all(source, find)
     for entry in container.get("env") or []:

@@ -180,6 +180,12 @@ def become(spec: Json, trouble: int = 2) -> NoReturn:
         limit(spec["capabilities"])
         os.execvpe(spec["command"][0], spec["command"], environment)
     except OSError as error:
-        reason = "no such file or directory" if error.errno == errno.ENOENT else os.strerror(error.errno or 0).lower()
-        os.write(trouble, f'exec: "{spec["command"][0]}": {reason}'.encode() + (b"\n" if trouble == 2 else b""))
+        os.write(trouble, f'exec: "{spec["command"][0]}": {complaint(spec["command"][0], error)}'.encode() + (b"\n" if trouble == 2 else b""))
         os._exit(127 if error.errno == errno.ENOENT else 126)
+
+
+def complaint(program: str, error: OSError) -> str:
+    """Why a program could not be executed, in the words of container engines."""
+    if error.errno != errno.ENOENT:
+        return os.strerror(error.errno or 0).lower()
+    return f"stat {program}: no such file or directory" if "/" in program else "executable file not found in $PATH"

@@ -11,17 +11,26 @@ from pathlib import Path
 
 COMMANDS = {"curl": "curl.py", "wget": "wget.py", "time": "gnu_time.py"}
 HERE = Path(__file__).parent
+PLACE = "/run/varka/programs"
+"""Where containers see the folder."""
 
 
 def install(folder: Path) -> None:
-    """Write the commands that are missing on this machine into `folder`, and take others away; safe to repeat."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    """Write the commands that are missing on this machine into `folder`, and take others away; safe to repeat.
+
+    Below it, `shell` holds what the images of small shells bring in forms of their own, whatever the machine has.
+    """
+    (folder / "shell").mkdir(parents=True, exist_ok=True, mode=0o755)
     for name, program in COMMANDS.items():
-        command = folder / name
         if shutil.which(name):
-            command.unlink(missing_ok=True)
-            continue
-        draft = folder / f".{name}"
-        draft.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {HERE / program} "$@"\n')
-        draft.chmod(0o755)
-        draft.replace(command)
+            (folder / name).unlink(missing_ok=True)
+        else:
+            _write(folder / name, program)
+    _write(folder / "shell" / "time", "gnu_time.py --short")
+
+
+def _write(command: Path, program: str) -> None:
+    draft = command.with_name(f".{command.name}")
+    draft.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {HERE}/{program} "$@"\n')
+    draft.chmod(0o755)
+    draft.replace(command)

@@ -1,4 +1,5 @@
-"""A stand-in for GNU time on machines without it: `time [-p] [-f FORMAT] [-o FILE] COMMAND…`. Standard library only."""
+"""A stand-in for GNU time on machines without it: `time [-p] [-f FORMAT] [-o FILE] COMMAND…`. With `--short` first, its
+own form is that of small shells: `real`, `user` and `sys`, a line each. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ def main() -> int:
     parser.add_argument("-f", "--format")
     parser.add_argument("-p", "--portability", action="store_true")
     parser.add_argument("-o", "--output")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     begin = time.monotonic()
@@ -24,7 +26,8 @@ def main() -> int:
         print(f"time: cannot run {options.command[0]}: {error.strerror}", file=sys.stderr)
         return 127
     spent = os.times()
-    text = report("real %e\nuser %U\nsys %S" if options.portability else options.format, time.monotonic() - begin, spent.children_user, spent.children_system)
+    lines = "real %e\nuser %U\nsys %S" if options.portability else "real\t%es\nuser\t%Us\nsys\t%Ss" if options.short else None
+    text = report(options.format or lines, time.monotonic() - begin, spent.children_user, spent.children_system)
     text = text.replace("%C", " ".join(options.command)).replace("%x", str(code))
     if options.output:
         with open(options.output, "w") as file:
