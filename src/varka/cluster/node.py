@@ -37,6 +37,11 @@ from varka.cluster.runtime import catalog, runtime
 log = logging.getLogger("varka.node")
 
 
+def _private(path: Path) -> bool:
+    """Whether a folder of this installation lies where containers have a folder of their own."""
+    return path.is_dir() and (path.is_relative_to("/tmp") or path.is_relative_to("/run"))
+
+
 def inherited_sockets(text: str) -> dict[str, socket.socket]:
     """The listeners that `init` hands over: `name:number,…`."""
     found = {}
@@ -113,6 +118,7 @@ class Node:
             folder=folder.pods,
             programs=self._folder.root / "programs",
             hidden=(folder.root,),
+            visible=tuple(path for path in (package.parent, package.parents[1] / "samples", Path(sys.prefix), Path(sys.base_prefix)) if _private(path)),
             cluster_domain=config.cluster_domain,
         )
 

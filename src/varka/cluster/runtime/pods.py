@@ -69,6 +69,7 @@ class PodWorker:
         """Container → its mount namespace as /proc names it."""
         self.backoff_first = runtime.settings.backoff_first
         self.hidden = [str(path) for path in runtime.settings.hidden]
+        self.visible = runtime.settings.visible
         self.runners: dict[str, ContainerRunner] = {}
         self.volumes = Volumes(pod, self.folder / "volumes", self.find, runtime.mint)
         self._state = PodState(

@@ -48,6 +48,8 @@ class RuntimeSettings:
     """A folder for the stand-ins of programs that the host lacks; it comes last in every container's PATH."""
     hidden: tuple[Path, ...] = ()
     """Folders of the host that no container may see."""
+    visible: tuple[Path, ...] = ()
+    """Folders that every container sees although they lie in one that is private to it, such as a project below `/tmp`."""
     cluster_domain: str = "cluster.local"
     backoff_first: float = 10.0
     """Seconds before the second restart of a failing container; it doubles from there."""

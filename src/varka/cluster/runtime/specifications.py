@@ -92,6 +92,7 @@ async def _variables(worker: PodWorker, spec: Object, recipe: Recipe) -> dict[st
 def _mounts(worker: PodWorker, spec: Object, recipe: Recipe, variables: Mapping[str, str]) -> list[dict[str, Any]]:
     """Every bind mount of a container: the pod's own files, the image's, the volumes."""
     found: list[dict[str, Any]] = [{"source": str(worker.folder / "etc" / name), "target": f"/etc/{name}"} for name in ("hosts", "hostname", "resolv.conf")]
+    found += [{"source": str(path), "target": str(path), "readOnly": True} for path in worker.visible]
     found.append({"source": worker.programs, "target": fallbacks.PLACE, "readOnly": True})
     found += [{"source": each.source, "target": each.target, "readOnly": each.read_only} for each in recipe.mounts]
     for mount in spec.get("volumeMounts") or []:
