@@ -161,7 +161,8 @@ async def test_containers_have_no_way_out(pod: Pod) -> None:
         "ls /proc/1/root/",
         "mount -o remount,rw /",
         "umount /tmp",
-        "unshare -U -m true",
+        f"unshare -U -r -m umount {pod.folder}",
+        "unshare -U -r nsenter -t 1 -m true",
         "test -b /dev/vda",
         f"ls {pod.folder}/shim.sock",
     ]
@@ -219,24 +220,24 @@ async def test_killing_the_shim_kills_the_pod(pod: Pod) -> None:
 
 
 async def test_an_interactive_container(pod: Pod) -> None:
-    """What it wrote before somebody attached is not lost; what is typed arrives; its end ends the attachment."""
-    await pod.start("c", "sh", "-c", "echo ready; read line; echo got $line", stdin=True)
+    """Who attaches sees the prompt that is waiting and what follows; what is typed arrives; its end ends the attachment."""
+    await pod.start("c", "sh", "-c", "echo ready; printf 'name? '; read line; echo got $line", stdin=True)
     await until(lambda: "ready" in pod.log("c"))
     connection = await pod.shim.send({"op": "attach", "container": "c"})
     loop = asyncio.get_running_loop()
     received = b""
     async with asyncio.timeout(5):
-        while b"ready\n" not in received:
+        while b"name? " not in received:
             received += await loop.sock_recv(connection, 4096)
         await loop.sock_sendall(connection, struct.pack(">BI", 0, 6) + b"hello\n")
         while chunk := await loop.sock_recv(connection, 4096):
             received += chunk
     connection.close()
-    assert received == b"{}\n" + b"".join(struct.pack(">BI", 1, len(text)) + text for text in (b"ready\n", b"got hello\n"))
+    assert received == b"{}\n" + b"".join(struct.pack(">BI", 1, len(text)) + text for text in (b"name? ", b"got hello\n"))
 
 
-async def test_an_interactive_container_that_ended_early(pod: Pod) -> None:
-    """Its output is there for the first who attaches."""
+async def test_attaching_to_what_has_ended(pod: Pod) -> None:
+    """The output is in the log; the attachment ends at once."""
     await pod.start("c", "echo", "short", stdin=True)
     await pod.end("c")
     connection = await pod.shim.send({"op": "attach", "container": "c"})
@@ -244,7 +245,7 @@ async def test_an_interactive_container_that_ended_early(pod: Pod) -> None:
     while chunk := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(connection, 4096), 5):
         received += chunk
     connection.close()
-    assert received.endswith(b"short\n")
+    assert received == b"{}\n"
 
 
 async def test_a_terminal(pod: Pod) -> None:

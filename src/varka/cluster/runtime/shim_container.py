@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 LOG_LIMIT = 10 << 20
 """Bytes of a log file before it becomes `LOG.1`, in place of the one before."""
 LINE_LIMIT = 16 << 10
-EARLY_LIMIT = 64 << 10
-"""What an interactive container writes before somebody is attached is kept for the first who is, up to this many bytes."""
 
 
 class Log:
@@ -81,10 +79,4 @@ class Container:
         self.log = Log(spec["log"])
         self.watchers: list[socket.socket] = []
         self.started = time.time()
-        self.early: list[tuple[int, bytes]] | None = [] if spec.get("tty") or spec.get("stdin") else None
         self.ended = False
-
-    def keep_early(self, channel: int, data: bytes) -> None:
-        """Remember output that nobody has seen yet."""
-        if self.early is not None and sum(len(piece) for _, piece in self.early) + len(data) <= EARLY_LIMIT:
-            self.early.append((channel, data))

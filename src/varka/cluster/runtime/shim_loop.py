@@ -199,16 +199,17 @@ class Shim:
             pass
 
     def attach(self, connection: socket.socket, container: Container) -> None:
-        """Send what the container writes from now on; take what is sent as its standard input."""
-        if container.ended and container.early is None:
-            raise ValueError("the container is not running")
+        """Send what the container writes from now on, beginning with the line that is not in its log yet (a prompt).
+
+        What is sent becomes its standard input. An ended container answers with the end of its output at once.
+        """
         answer(connection, {})
-        for channel, data in container.early or []:
-            connection.sendall(struct.pack(">BI", channel, len(data)) + data)
-        container.early = None
         if container.ended:
             connection.close()
             return
+        for channel, rest in container.log.partial.items():
+            if rest:
+                connection.sendall(frame(channel, rest))
         connection.setblocking(False)
         container.watchers.append(connection)
         buffer = bytearray()
@@ -274,12 +275,11 @@ class Shim:
                 os.close(descriptor)
             del container.streams[descriptor]
             return
-        container.keep_early(channel, data)
         container.log.write(channel, data.replace(b"\r\n", b"\n") if container.spec.get("tty") else data)
         for watcher in list(container.watchers):
             try:
                 watcher.settimeout(2)
-                watcher.sendall(struct.pack(">BI", channel, len(data)) + data)
+                watcher.sendall(frame(channel, data))
                 watcher.setblocking(False)
             except OSError:
                 self.detach(container, watcher)
@@ -363,6 +363,11 @@ def open_streams(spec: Json) -> tuple[tuple[int, int, int], dict[int, int], int 
     out_read, out_write = os.pipe2(os.O_CLOEXEC)
     err_read, err_write = os.pipe2(os.O_CLOEXEC)
     return (given, out_write, err_write), {out_read: 1, err_read: 2}, stdin
+
+
+def frame(channel: int, data: bytes) -> bytes:
+    """A piece of output for whoever is attached."""
+    return struct.pack(">BI", channel, len(data)) + data
 
 
 def kill_rest(mounts: str) -> None:
