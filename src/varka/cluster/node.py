@@ -32,7 +32,7 @@ from varka.cluster.controllers import loops
 from varka.cluster.controllers.loadbalancers import Allocation, Balancer
 from varka.cluster.controllers.settings import ControllerSettings
 from varka.cluster.network import plane, resolver
-from varka.cluster.runtime import catalog, runtime
+from varka.cluster.runtime import catalog, privacy, runtime
 
 log = logging.getLogger("varka.node")
 
@@ -111,13 +111,14 @@ class Node:
         config, folder = self._config, self._folder
         package = Path(varka.__file__).parent
         placeholders = {"python": sys.executable, "package": str(package), "samples": str(package.parents[1] / "samples"), "state": str(folder.root)}
+        needed = [Path(sys.prefix), Path(sys.base_prefix), package, package.parents[1] / "samples"]
         images = catalog.Catalog([catalog.BASE, *map(Path, config.catalogs), folder.images], placeholders)
         told = runtime.RuntimeSettings(
             node_name=config.name,
             node_ip=config.node_ip,
             folder=folder.pods,
             programs=self._folder.root / "programs",
-            hidden=(folder.root,),
+            hidden=(folder.root, *privacy.folders(Path.home(), needed)),
             visible=tuple(path for path in (package.parent, package.parents[1] / "samples", Path(sys.prefix), Path(sys.base_prefix)) if _private(path)),
             cluster_domain=config.cluster_domain,
         )

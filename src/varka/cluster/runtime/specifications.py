@@ -32,7 +32,8 @@ async def build(worker: PodWorker, spec: Object, message_file: Path) -> dict[str
 
     `message_file` is what the container sees at its terminationMessagePath.
     """
-    recipe = recipe_of(worker.catalog, spec["image"])
+    names = {"pod_uid": worker.uid, "pod_name": worker.name, "namespace": worker.namespace, "container": spec["name"]}
+    recipe = recipe_of(worker.catalog, spec["image"]).fill(names)
     try:
         variables = await _variables(worker, spec, recipe)
     except environment.MissingError as error:

@@ -103,6 +103,8 @@ def phase(state: PodState, restart_policy: str) -> str:
     if any(each.done and each.ended is not None and each.ended.code != 0 for each in state.inits if not each.restartable):
         return "Failed"
     if all(each.done for each in state.containers) and state.containers:
+        if any(each.restartable and each.running_since for each in state.inits):
+            return "Running"
         return "Failed" if any(each.ended is not None and each.ended.code != 0 for each in state.containers) else "Succeeded"
     if not initialized(state):
         return "Pending"

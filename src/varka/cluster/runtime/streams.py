@@ -11,6 +11,7 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from varka.base.errors import VarkaError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 CHUNK = 1 << 16
 MOST_CHUNKS = 64
 LAST_WORDS_SECONDS = 0.2
-END_LOOKS, END_LOOK_SECONDS = 100, 0.02
 _WAITING = {"ErrImagePull": "trying and failing to pull image", "ImagePullBackOff": "trying and failing to pull image"}
 
 
@@ -102,9 +102,9 @@ class Streams:
         """The streams of a container's own process."""
         worker = self._worker(namespace, pod)
         runner = worker.runners.get(container)
-        spec = runner.spec if runner is not None else {}
-        late = bool(spec.get("stdin") or spec.get("tty")) and runner is not None and bool(runner.state.container_id)
-        if runner is None or (runner.over and not late):
+        if runner is not None and runner.over and runner.spec.get("stdin") and runner.state.ended is not None:
+            return Finished()
+        if runner is None or runner.over:
             raise _missing(container)
         try:
             connection = await worker.shim.send({"op": "attach", "container": container})
@@ -115,7 +115,7 @@ class Streams:
         except (VarkaError, TimeoutError, OSError) as error:
             connection.close()
             raise _missing(container) from error
-        return Attachment(connection, runner)
+        return Attachment(connection)
 
     async def port_forward(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the pod's loopback."""
@@ -300,10 +300,8 @@ class Exec:
 class Attachment:
     """The streams of a container's first process; frames are a channel byte and a length."""
 
-    def __init__(self, connection: socket.socket, runner: ContainerRunner) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._runner = runner
-        self._attempt = runner.state.restarts
         self._sending = asyncio.Lock()
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
@@ -343,15 +341,36 @@ class Attachment:
         await self._send(4, struct.pack(">HH", width, height))
 
     async def wait(self) -> int:
-        """The container's exit code."""
-        for _ in range(END_LOOKS):
-            state = self._runner.state
-            ended = state.ended if state.restarts == self._attempt and state.ended is not None else state.last
-            if (ended is not None and self._runner.over) or state.restarts != self._attempt:
-                return ended.code if ended is not None else 0
-            await asyncio.sleep(END_LOOK_SECONDS)
+        """0: attaching went well whatever the container's end, which the pod's status tells."""
         return 0
 
     async def close(self) -> None:
         """Leave; the container runs on."""
         self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The streams of a container that has ended before anyone attached to it."""
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Nothing more comes."""
+        nothing: list[tuple[int, bytes]] = []
+        for each in nothing:
+            yield each
+
+    async def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    async def close_stdin(self) -> None:
+        """It is closed."""
+
+    async def resize(self, width: int, height: int) -> None:
+        """There is no terminal."""
+
+    async def wait(self) -> int:
+        """As for an attachment."""
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -47,7 +47,9 @@ async def serve_attach(context: ServerContext, request: web.Request, attributes:
     """Answer `pods/attach`: join a container's own process."""
     runtime = containers.runtime_of(context)
     container = containers.choose(pod, request.query.get("container", ""))
-    containers.check_running(pod)
+    if not any(each["name"] == container and each.get("stdin") for each in pod["spec"]["containers"]):
+        # `kubectl run -i` attaches to a container that may be done already; a refusal would make it print the log twice.
+        containers.check_running(pod)
     wanted = _Wanted(request)
 
     def start() -> Awaitable[ExecSession]:
