@@ -45,8 +45,22 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
     check(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()), f"mount {source} on {target}")
 
 
-def bind(source: str, target: str, read_only: bool) -> None:
-    """Bind-mount with everything mounted below, making the mount point."""
+def bind(source: str, target: str, read_only: bool, nested: list[tuple[str, str]] | None = None) -> None:
+    """Bind-mount with everything mounted below, making the mount point.
+
+    `nested` are (source, target) of mounts that will come below: their points are made while that is still possible.
+    """
+    make_point(source, target)
+    mount(source, target, "", MS_BIND | MS_REC)
+    for inner_source, inner_target in nested or []:
+        make_point(inner_source, inner_target)
+    if read_only:
+        attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+        check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, attributes, len(attributes)), f"make {target} read-only")
+
+
+def make_point(source: str, target: str) -> None:
+    """A folder or an empty file to mount `source` on, if there is none."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     elif not os.path.lexists(target) or os.path.islink(target):
@@ -54,10 +68,6 @@ def bind(source: str, target: str, read_only: bool) -> None:
         if os.path.islink(target):
             os.unlink(target)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-    mount(source, target, "", MS_BIND | MS_REC)
-    if read_only:
-        attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
-        check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, attributes, len(attributes)), f"make {target} read-only")
 
 
 def build_root(spec: Json, scratch: str) -> str:
@@ -80,7 +90,8 @@ def build_root(spec: Json, scratch: str) -> str:
         if os.path.isdir(root + hidden):
             mount("tmpfs", root + hidden, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     for entry in sorted(resolved, key=lambda each: each["target"].count("/")):
-        bind(entry["source"], root + entry["target"], entry.get("readOnly", False))
+        below = [(other["source"], root + other["target"]) for other in resolved if other["target"].startswith(entry["target"].rstrip("/") + "/")]
+        bind(entry["source"], root + entry["target"], entry.get("readOnly", False), below)
     return root
 
 
