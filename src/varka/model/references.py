@@ -25,7 +25,7 @@ def find(snapshot: Snapshot) -> Mapping[Ref, tuple[Condition, ...]]:
         _add(found, ("VirtualService", route.namespace, route.name), _virtual_service(snapshot, route))
     _delegates(snapshot, found)
     for rule in snapshot.destination_rules.all:
-        if not _known(snapshot, rule.host):
+        if not known(snapshot, rule.host):
             problem = conditions.warning("spec.host", f"referenced host not found: {rule.host!r}", "ReferencedResourceNotFound")
             _add(found, ("DestinationRule", rule.namespace, rule.name), [problem])
     _twice(snapshot, found)
@@ -64,7 +64,7 @@ def destinations(route: VirtualService) -> Iterable[tuple[str, Destination]]:
 def _destination(snapshot: Snapshot, namespace: str, path: str, destination: Destination) -> Iterable[Condition]:
     service = snapshot.registry.find(destination.host)
     if service is None:
-        if not _known(snapshot, destination.host):
+        if not known(snapshot, destination.host):
             yield conditions.error(path, f"referenced host not found: {destination.host!r}", "ReferencedResourceNotFound")
         return
     if destination.port is not None and service.port(destination.port) is None:
@@ -79,7 +79,8 @@ def _destination(snapshot: Snapshot, namespace: str, path: str, destination: Des
             yield conditions.error(path, f"referenced host+subset in destinationrule not found: {name!r}", "ReferencedResourceNotFound")
 
 
-def _known(snapshot: Snapshot, host: Hostname) -> bool:
+def known(snapshot: Snapshot, host: Hostname) -> bool:
+    """Whether a host, or a wildcard, is that of a service, or overlaps with one."""
     by_host = snapshot.registry.by_host
     return host in by_host or any(hosts.overlap(host, known) for known in by_host if known.startswith("*") or host.startswith("*"))
 
