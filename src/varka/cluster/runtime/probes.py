@@ -11,6 +11,7 @@ import aiohttp
 
 from varka.base.clock import Clock
 from varka.client.api import Object
+from varka.cluster.runtime import grpc_health
 
 Exec = Callable[[list[str]], Awaitable[tuple[int, str]]]
 FIRST_WAITS = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -30,7 +31,7 @@ class Prober:
     async def act(self, action: dict[str, Any], seconds: float) -> tuple[bool, str]:
         """Whether the action succeeded, and why not in kubelet's words."""
         try:
-            return await asyncio.wait_for(self._act(action), seconds)
+            return await asyncio.wait_for(self._act(action, seconds), seconds)
         except TimeoutError:
             if "exec" in action:
                 line = " ".join(action["exec"].get("command") or [])
@@ -41,15 +42,18 @@ class Prober:
         except (OSError, ValueError) as error:
             return False, str(error)
 
-    async def _act(self, action: dict[str, Any]) -> tuple[bool, str]:
+    async def _act(self, action: dict[str, Any], seconds: float) -> tuple[bool, str]:
         if "exec" in action:
             code, output = await self._execute(list(action["exec"].get("command") or []))
             return code == 0, output.strip()
         if "httpGet" in action:
             return await self._http(action["httpGet"])
-        if "tcpSocket" in action or "grpc" in action:
-            where = action.get("tcpSocket") or action["grpc"]
+        if "tcpSocket" in action:
+            where = action["tcpSocket"]
             return await self._tcp(where.get("host") or self._ip, self.port(where["port"]))
+        if "grpc" in action:
+            where = action["grpc"]
+            return await grpc_health.check(self._ip, self.port(where["port"]), str(where.get("service") or ""), seconds)
         if "sleep" in action:
             await asyncio.sleep(float(action["sleep"]["seconds"]))
             return True, ""
@@ -65,7 +69,7 @@ class Prober:
                     return True, ""
                 return False, f"HTTP probe failed with statuscode: {response.status}"
         except aiohttp.ClientConnectorError as error:
-            told = (error.strerror or str(error)).lower()
+            told = (os.strerror(error.os_error.errno) if error.os_error.errno else str(error)).lower()
             return False, f'Get "{url}": dial tcp {error.host}:{error.port}: connect: {told}'
         except aiohttp.ServerDisconnectedError:
             return False, f'Get "{url}": EOF'
