@@ -134,6 +134,8 @@ def connect() -> HttpApi:
 
 async def prove(gateway: str) -> tuple[list[Row], list[dict[str, str]]]:
     """Ask every question; one that settles late is asked again for a while, because policies reach proxies one by one."""
+    from varka.client import resources
+
     async with connect() as api:
         pods = await _pods(api)
         details = "http://details:9080/details/0"
@@ -150,6 +152,7 @@ async def prove(gateway: str) -> tuple[list[Row], list[dict[str, str]]]:
             ),
         ]
         rows = list(await asyncio.gather(*asked))
+        await api.delete(resources.PODS, OUTSIDER, NAMESPACE, grace_seconds=0)
         certificates = [await _certificate(api, namespace, pod) for namespace, pod in await _meshed(api)]
     return rows, certificates
 

@@ -51,7 +51,7 @@ class Session:
         forwarder = await streams.forward(self.api, namespace, pod)
         try:
             connection = await forwarder.connect(port)
-            await connection.write(f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await connection.write(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             received = bytearray()
             while chunk := await asyncio.wait_for(connection.read(), 60):
                 received += chunk
@@ -64,11 +64,27 @@ class Session:
                 )
         finally:
             await forwarder.close()
-        head, _, body = bytes(received).partition(b"\r\n\r\n")
-        status = int(head.split(b" ", 2)[1])
+        status, body = response_of(bytes(received))
         if status != 200:
             raise VarkaError(f"port {port} of pod/{namespace}/{pod} answered {status} to {path}: {body.decode(errors='replace').strip()[:500]}")
         return body
+
+
+def response_of(received: bytes) -> tuple[int, bytes]:
+    """Status and body of a whole HTTP/1.1 response."""
+    import http.client
+    import io
+
+    class Received:
+        def makefile(self, *_: object) -> io.BytesIO:
+            return io.BytesIO(received)
+
+    response = http.client.HTTPResponse(Received())  # type: ignore[arg-type]
+    try:
+        response.begin()
+        return response.status, response.read()
+    except http.client.HTTPException as error:
+        raise VarkaError(f"the pod's answer is no whole HTTP response: {error!r}", "try again") from error
 
 
 @asynccontextmanager
