@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-COMMANDS = {"curl": "curl.py", "wget": "wget.py", "time": "gnu_time.py"}
+COMMANDS = {"curl": "curl.py", "wget": "wget.py", "time": "gnu_time.py", "nslookup": "nslookup.py", "nc": "netcat.py"}
 HERE = Path(__file__).parent
 PLACE = "/run/varka/programs"
 """Where containers see the folder."""
