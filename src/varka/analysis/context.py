@@ -58,9 +58,15 @@ class Context:
         return labels.get(INJECTION) == "enabled" or bool(labels.get(REVISION))
 
     def pods(self, selector: Mapping[str, str], namespace: str | None = None) -> tuple[Read, ...]:
-        """Pods that carry labels, in one namespace or in all."""
+        """Pods that carry labels, in one namespace or in all; the templates of Deployments count, for files have no pods."""
         return tuple(
             pod
-            for pod in self.all("Pod")
+            for pod in (*self.all("Pod"), *self._templates())
             if (namespace is None or pod.meta.namespace == namespace) and visibility.selected(dict(selector), pod.meta.labels.items())
         )
+
+    def _templates(self) -> Iterable[Read]:
+        for item in self.all("Deployment"):
+            labels = item.spec.spec.template.metadata.get("labels")
+            given = {str(key): str(value) for key, value in labels.items()} if isinstance(labels, Mapping) else {}
+            yield Read("Pod", Meta(name=item.meta.name, namespace=item.meta.namespace, labels=given), item.spec.spec.template)
