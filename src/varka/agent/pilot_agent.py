@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from typing import NoReturn
 
 AGENT_SOCKET = "/var/run/varka/agent/agent.sock"
 CONTROL_FD = 3
@@ -34,7 +35,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     verb = arguments[0] if arguments else ""
     if verb == "proxy":
-        return proxy(arguments[1:])
+        proxy(arguments[1:])
     if verb == "istio-iptables":
         sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
         from varka.agent import redirect
@@ -51,15 +52,14 @@ def main() -> int:
     return 2
 
 
-def proxy(arguments: list[str]) -> int:
-    """Register, then run Envoy as the agent says; returns only when that fails."""
+def proxy(arguments: list[str]) -> NoReturn:
+    """Register, then become Envoy as the agent says."""
     connection = connect(AGENT_SOCKET, time.monotonic() + REGISTER_TIMEOUT)
     connection.settimeout(REGISTER_TIMEOUT)
     connection.sendall(json.dumps({"args": arguments, "env": dict(os.environ)}).encode() + b"\n")
     answer = json.loads(read_line(connection) or b'{"error": "the node agent closed the connection; it is restarted at once"}')
     if "error" in answer:
-        print(f"pilot-agent: {answer['error']}", file=sys.stderr)
-        return 1
+        raise SystemExit(f"pilot-agent: {answer['error']}")
     for path, content in answer["files"].items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -211,7 +211,21 @@ class StreamState:
                 state.outstanding = response
                 state.nonce_sent = response.nonce
                 found.append(response)
+                self._warm(response)
         return found
+
+    def _warm(self, sent: Response) -> None:
+        """Send again what the proxy needs to warm up what it was just sent.
+
+        Envoy makes a changed cluster anew and waits for its endpoints, although it subscribed to them long ago; until they
+        come it acknowledges no clusters either.
+        """
+        needed = self.types.get(types.WARMED_BY.get(sent.type_url, "")) if self.delta else None
+        if needed is None:
+            return
+        for packed in sent.resources:
+            if packed.resource.name in needed.names:
+                needed.overrides[packed.resource.name] = ""
 
     def settled(self, resources: Mapping[str, ResourceSet]) -> bool:
         """The proxy has answered everything and there is nothing left to tell it."""

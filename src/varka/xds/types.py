@@ -25,5 +25,8 @@ AFTER: dict[str, tuple[str, ...]] = {
 }
 """A type waits while an answer to one of these is outstanding, so that nothing names a cluster that is not there yet."""
 
+WARMED_BY: dict[str, str] = {CLUSTER: ENDPOINT}
+"""A resource of the first type is not used before the one of the same name and the second type has arrived after it."""
+
 REMOVE_AFTER: dict[str, tuple[str, ...]] = {CLUSTER: (LISTENER, ROUTE)}
 """Removals of a type wait until these have nothing left to send and nothing outstanding."""

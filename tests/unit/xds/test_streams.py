@@ -326,3 +326,29 @@ def test_dump_of_the_resource_is_left_out_of_an_error() -> None:
     """Only the sentences remain."""
     text = "Error adding a: goo.gle/debugonly  \nx {\n  y: 1\n}\n: validation failed (Z), b: goo.gle/debugstr\nx {\n...(truncated)"
     assert shortened(text) == "Error adding a: validation failed (Z), b:"
+
+
+def test_endpoints_follow_a_changed_cluster() -> None:
+    """Envoy makes a changed cluster anew and waits for its endpoints: they are sent again although they are the same."""
+    state = connected()
+    clusters, endpoints = of(CDS, a="1", b="1"), of(EDS, a="e", b="e")
+    (first,) = sent(state, cds=clusters, eds=endpoints)
+    ack(state, first)
+    state.request(Request(type_url=EDS, names=("a", "b")))
+    (second,) = sent(state, cds=clusters, eds=endpoints)
+    ack(state, second)
+    changed = sent(state, cds=of(CDS, a="2", b="1"), eds=endpoints)
+    assert [(response.type_url, names(response)) for response in changed] == [(CDS, ["a"]), (EDS, ["a"])]
+
+
+def test_absent_endpoints_of_a_changed_cluster_are_taken_away() -> None:
+    """A changed cluster without endpoints hears that there are none, and stops waiting."""
+    state = connected()
+    (first,) = sent(state, cds=of(CDS, a="1"))
+    ack(state, first)
+    state.request(Request(type_url=EDS, names=("a",)))
+    (second,) = sent(state, cds=of(CDS, a="1"))
+    ack(state, second)
+    clusters, endpoints = sent(state, cds=of(CDS, a="2"))
+    assert names(clusters) == ["a"]
+    assert endpoints.removed == ("a",)
