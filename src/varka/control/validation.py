@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-
 from varka import resources
 from varka.client.api import Object
+from varka.resources import acting, validation
 from varka.resources.conditions import Condition, Severity
 
 
 def findings(obj: Object) -> list[Condition]:
     """Everything that reading and checking a resource yields."""
     parsed = resources.parse(obj)
-    return [*parsed.conditions, *_validate(parsed)]
+    return list(dict.fromkeys([*parsed.conditions, *validation.validate(parsed)]))
 
 
 def unused(obj: Object) -> list[Condition]:
     """The fields that are accepted but that nothing acts on."""
-    return _stage("acting", "not_acted_on", resources.parse(obj))
-
-
-def _validate(parsed: object) -> list[Condition]:
-    return _stage("validation", "validate", parsed)
-
-
-def _stage(module: str, name: str, parsed: object) -> list[Condition]:
-    try:
-        function = getattr(importlib.import_module(f"varka.resources.{module}"), name, None)
-    except ModuleNotFoundError:
-        return []
-    return list(function(parsed)) if function is not None else []
+    return list(acting.not_acted_on(resources.parse(obj)))
 
 
 def problems(obj: Object) -> list[str]:
