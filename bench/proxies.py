@@ -63,7 +63,12 @@ class SimulatedProxy:
 async def main() -> None:
     """Connect all proxies at once; end when the input does."""
     settings = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    options = [("grpc.ssl_target_name_override", HOST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)]
+    options = [
+        ("grpc.ssl_target_name_override", HOST),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.max_receive_message_length", -1),
+    ]
     credentials = grpc.ssl_channel_credentials(*(settings[name].encode() for name in ("root", "key", "chain")))
     channels = [grpc.aio.secure_channel(settings["address"], credentials, options=options) for _ in range(settings["count"])]
     streams = [channel.stream_stream(METHOD)() for channel in channels]

@@ -36,7 +36,10 @@ def render(outcomes: Iterable[Outcome]) -> str:
     """Columns of plain text."""
     cells = [HEAD, *rows(outcomes)]
     widths = [max((len(line[column]) for line in cells if "failed:" not in line[1]), default=0) for column in range(len(HEAD))]
-    lines = ["  ".join(cell.rjust(width) if column in (1, 2) else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True))) for line in cells]
+    lines = [
+        "  ".join(cell.rjust(width) if column in (1, 2) else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in cells
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
 

@@ -1,0 +1,24 @@
+"""All measurements, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench import convergence, listing, memory, start, traffic
+from bench.clusters import Context
+from bench.figures import Figure
+
+Measurement = Callable[[Context], tuple[Figure, ...]]
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "commands": start.commands,
+    "up": start.cluster,
+    "listing": listing.pods,
+    "demo": start.mesh,
+    "memory": memory.bookinfo,
+    "traffic": traffic.pair,
+    "connecting": convergence.connecting,
+    "endpoints": convergence.endpoints,
+    "routes": convergence.routes,
+    "control-plane": convergence.cost,
+}
