@@ -271,7 +271,7 @@ class PodWorker:
         """All is over but the object: end what is left, keep the files for `kubectl logs`."""
         await self._stop_all(self.grace())
         if self.has_shim:
-            self.shim.kill()
+            shim_client.end(self.folder)
             self.has_shim = False
             with suppress(OSError):
                 await self._runtime.network.detach(self.uid)
@@ -387,9 +387,7 @@ class PodWorker:
 
     async def _remove(self) -> None:
         """Leave nothing of the pod, then let its object go."""
-        shim = self.shim if self.has_shim else shim_client.recover(self.folder)
-        if shim is not None:
-            shim.kill()
+        shim_client.end(self.folder)
         with suppress(OSError):
             await self._runtime.network.detach(self.uid)
         await asyncio.to_thread(self._runtime.forget_folder, self.folder)

@@ -109,9 +109,7 @@ class Runtime:
         known = {pod["metadata"]["uid"] for pod in self._pods}
         for folder in sorted(self.settings.folder.iterdir()):
             if folder.is_dir() and folder.name not in known:
-                shim = shim_client.recover(folder)
-                if shim is not None:
-                    shim.kill()
+                shim_client.end(folder)
                 await self.network.detach(folder.name)
                 await asyncio.to_thread(self.forget_folder, folder)
 

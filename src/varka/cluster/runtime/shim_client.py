@@ -20,6 +20,8 @@ from varka.base.errors import VarkaError
 PROGRAM = Path(__file__).parent / "shim.py"
 START_SECONDS = 10.0
 COMMAND_SECONDS = 15.0
+LAUNCHER = "launcher.json"
+"""The process whose end the kernel makes the shim's end."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -32,7 +34,8 @@ class Shim:
     start_time: int
 
     def alive(self) -> bool:
-        return start_time(self.pid) == self.start_time
+        """Whether it runs; a pid that another process has by now does not count."""
+        return self.start_time != 0 and start_time(self.pid) == self.start_time
 
     def kill(self) -> None:
         """End the pod at once: with its first process the kernel ends all others of the namespace."""
@@ -117,6 +120,7 @@ async def start(folder: Path, hostname: str, *, network: bool = True) -> Shim:
     (folder / "shim.json").unlink(missing_ok=True)
     unshare = shutil.which("unshare") or "/usr/bin/unshare"
     namespaces = [*(["--net"] if network else []), "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL"]
+    end(folder)
     output = os.open(folder / "shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -125,15 +129,37 @@ async def start(folder: Path, hostname: str, *, network: bool = True) -> Shim:
         )  # fmt: skip
     finally:
         os.close(output)
+    try:
+        (folder / LAUNCHER).write_text(json.dumps({"pid": process.pid, "start_time": start_time(process.pid)}))
+        await _ready(folder, process)
+        shim = _identify(folder)
+        (folder / "shim.json").write_text(json.dumps({"pid": shim.pid, "start_time": shim.start_time}))
+    except BaseException:
+        end(folder)
+        raise
+    return shim
+
+
+async def _ready(folder: Path, process: asyncio.subprocess.Process) -> None:
+    """Wait until the shim takes commands."""
     deadline = asyncio.get_running_loop().time() + START_SECONDS
     while not (folder / "shim.json").exists():
         if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
             told = (folder / "shim.log").read_text(errors="replace").strip()[-500:]
             raise VarkaError(f"the pod's namespaces could not be made: {told or 'no reason given'}", "varka doctor checks what this machine lacks")
         await asyncio.sleep(0.003)
-    shim = _identify(folder)
-    (folder / "shim.json").write_text(json.dumps({"pid": shim.pid, "start_time": shim.start_time}))
-    return shim
+
+
+def end(folder: Path) -> None:
+    """End the pod's namespaces, also those that were only being made when the node process ended; none are fine."""
+    shim = recover(folder)
+    if shim is not None:
+        shim.kill()
+    try:
+        kept = json.loads((folder / LAUNCHER).read_text())
+        Shim(folder=folder, pid=int(kept["pid"]), start_time=int(kept["start_time"])).kill()
+    except (OSError, ValueError, KeyError):
+        return
 
 
 def recover(folder: Path) -> Shim | None:
