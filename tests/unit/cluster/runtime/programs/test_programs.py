@@ -140,9 +140,9 @@ def test_entrypoint_lets_the_container_name_another_program() -> None:
 
 def test_only_missing_programs_get_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this machine has wins; the stand-ins can be run."""
-    monkeypatch.setattr(fallbacks.shutil, "which", lambda name: "/usr/bin/wget" if name == "wget" else None)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/wget" if name == "wget" else None)
     (tmp_path / "wget").touch()
     fallbacks.install(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curl", "shell", "time"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curl", "nc", "nslookup", "shell", "time"]
     assert subprocess.run([tmp_path / "curl", "--version"], capture_output=True, text=True, check=True).stdout.startswith("curl ")
     assert subprocess.run([tmp_path / "shell/time", "true"], capture_output=True, text=True, check=True).stderr.startswith("real\t0.0")
