@@ -154,6 +154,13 @@ async def test_volumes_where_the_machine_has_no_folder(pod: Pod, tmp_path: Path)
     assert (volume / "n").read_text() == "new\n"
 
 
+async def test_private_folders_stay_hidden_in_mounts_of_the_machine(pod: Pod) -> None:
+    """Who mounts a folder of the machine does not see what is private in it."""
+    (pod.folder.parent / "open").mkdir(exist_ok=True)
+    mounts = [{"source": str(pod.folder.parent), "target": "/host", "readOnly": True}]
+    assert await pod.run(f"ls -A /host/open /host/{pod.folder.name}", mounts=mounts) == (0, f"/host/open:\n\n/host/{pod.folder.name}:\n")
+
+
 async def test_containers_have_no_way_out(pod: Pod) -> None:
     """Neither into the shim's namespaces, where private folders can be seen, nor by a mount, nor over a disk."""
     ways = [

@@ -71,7 +71,7 @@ class PodWorker:
         self.hidden = [str(path) for path in runtime.settings.hidden]
         self.visible = runtime.settings.visible
         self.runners: dict[str, ContainerRunner] = {}
-        self.volumes = Volumes(pod, self.folder / "volumes", self.find, runtime.mint)
+        self.volumes = Volumes(pod, self.folder / "volumes", self.find, runtime.mint, runtime.settings.hidden)
         self._state = PodState(
             containers=[ContainerState(name=each["name"], image=each["image"]) for each in pod["spec"]["containers"]],
             inits=[

@@ -86,13 +86,20 @@ def build_root(spec: Json, scratch: str) -> str:
     make_devices(root + "/dev")
     os.makedirs(root + "/proc", exist_ok=True)
     mount("proc", root + "/proc", "proc", MS_NOSUID | MS_NODEV)
-    for hidden in spec["hidden"]:
-        if os.path.isdir(root + hidden):
-            mount("tmpfs", root + hidden, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
+    hide("/", root, spec["hidden"])
     for entry in sorted(resolved, key=lambda each: each["target"].count("/")):
         below = [(other["source"], root + other["target"]) for other in resolved if other["target"].startswith(entry["target"].rstrip("/") + "/")]
         bind(entry["source"], root + entry["target"], entry.get("readOnly", False), below)
+        hide(entry["source"], root + entry["target"], spec["hidden"])
     return root
+
+
+def hide(source: str, target: str, hidden: list[str]) -> None:
+    """Cover the `hidden` folders that lie in the host's folder `source`, which is mounted at `target`."""
+    for folder in hidden:
+        place = target + "/" + os.path.relpath(folder, source)
+        if folder.startswith(source.rstrip("/") + "/") and os.path.isdir(place):
+            mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
 
 
 def make_devices(folder: str) -> None:

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,16 @@ class MountError(Exception):
 class Volumes:
     """The volumes of one pod, below `folder`."""
 
-    def __init__(self, pod: Object, folder: Path, find: Find, mint: Mint) -> None:
+    def __init__(self, pod: Object, folder: Path, find: Find, mint: Mint, hidden: Sequence[Path] = ()) -> None:
         self._pod = pod
         self._folder = folder
         self._find = find
         self._mint = mint
+        self._hidden = hidden
         self._tokens: dict[tuple[str, int], tuple[str, float, float]] = {}
         self.paths: dict[str, Path] = {}
         self.generated: set[str] = set()
-        """Names of the volumes that containers cannot write to: the runtime does."""
+        """Names of the volumes that containers cannot write to: the runtime's own, and folders of this machine."""
         self.references: set[tuple[str, str]] = set()
         """(kind, name) of the ConfigMaps and Secrets that the content comes from."""
         self.renew_at = float("inf")
@@ -74,6 +75,9 @@ class Volumes:
 
     def _host_path(self, name: str, source: dict[str, Any]) -> Path:
         path, kind = Path(source["path"]), source.get("type") or ""
+        self.generated.add(name)
+        if any(path.resolve().is_relative_to(folder.resolve()) for folder in self._hidden):
+            raise MountError(f'MountVolume.SetUp failed for volume "{name}" : hostPath {path} is private to this machine; no pod may see it')
         if kind in {"DirectoryOrCreate", "FileOrCreate"} and not path.exists():
             raise MountError(f'MountVolume.SetUp failed for volume "{name}" : hostPath {path} does not exist, and this machine\'s files are read-only to pods')
         if not path.exists():

@@ -147,6 +147,19 @@ async def test_what_cannot_be_mounted(tmp_path: Path, cluster: Cluster, volume: 
     assert str(caught.value) == message
 
 
+async def test_folders_of_the_machine(tmp_path: Path, cluster: Cluster) -> None:
+    """They are read-only, and private ones are refused whichever way they are named."""
+    for name in ("open", "private/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("private")
+    made = Volumes(pod(), tmp_path / "volumes", cluster.find, cluster.mint, [tmp_path / "private"])
+    await made.prepare(pod({"name": "v", "hostPath": {"path": str(tmp_path / "open")}}))
+    assert (made.paths["v"], made.generated) == (tmp_path / "open", {"v"})
+    for name in ("private/deep", "link"):
+        with pytest.raises(MountError, match="is private to this machine; no pod may see it"):
+            await made.prepare(pod({"name": "v", "hostPath": {"path": str(tmp_path / name)}}))
+
+
 async def test_optional_sources_may_be_missing(tmp_path: Path, cluster: Cluster) -> None:
     """The folder is empty, and the object is still followed."""
     made = await prepared(tmp_path, cluster, {"name": "v", "configMap": {"name": "none", "optional": True}})
