@@ -143,7 +143,8 @@ def assemble(source: str, target: str, points: list[str], layers: str) -> None:
     """Lay the host's folder `source` at `target`, so that mount points can be made below it wherever `points` ask for it.
 
     A folder that no point lies in is bound as it is. Others get an overlay; where the kernel refuses one (a folder that
-    holds mounts cannot be one's lower layer in a user namespace), the folder is put together entry by entry.
+    holds mounts cannot be one's lower layer in a user namespace), or where nothing could be made in it because its owner is
+    not mapped (the host's own folders, for an ordinary user), the folder is put together entry by entry.
     """
     wanted = [point for point in points if point.startswith(source.rstrip("/") + "/")]
     if not wanted:
@@ -155,6 +156,8 @@ def assemble(source: str, target: str, points: list[str], layers: str) -> None:
         os.makedirs(work)
         os.makedirs(target, exist_ok=True)
         try:
+            if not all(can_grow(point) for point in wanted):
+                raise PermissionError
             mount("overlay", target, "overlay", 0, f"lowerdir={source},upperdir={upper},workdir={work},userxattr")
             return
         except OSError:
@@ -169,6 +172,16 @@ def assemble(source: str, target: str, points: list[str], layers: str) -> None:
             assemble(entry, place, wanted, layers)
         elif os.path.isfile(entry):
             bind(entry, place, True)
+
+
+def can_grow(point: str) -> bool:
+    """Whether a mount point is there, or could be made in the deepest folder on its way that is."""
+    if os.path.exists(point):
+        return True
+    folder = os.path.dirname(point)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return os.stat(folder).st_uid == os.geteuid()
 
 
 def real(path: str) -> str:
