@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varka import resources
-from varka.model import inputs, mesh_settings, snapshot, visibility
+from varka.model import inputs, visibility
+from varka.model import snapshot as snapshots
 from varka.model.snapshot import Snapshot
 from varka.resources import Meta, Parsed
 
@@ -34,15 +35,14 @@ class Context:
     snapshot: Snapshot
 
     @classmethod
-    def of(cls, objects: Iterable[Mapping[str, Any]], mesh_config: Mapping[str, Any] | None = None) -> Context:
-        """Parse objects and build their snapshot."""
+    def of(cls, objects: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Context:
+        """Parse objects; build their snapshot when there is none."""
         parsed = sorted((resources.parse(obj) for obj in objects), key=lambda item: (item.kind, item.meta.namespace, item.meta.name))
         kinds: dict[str, list[Parsed[Any]]] = {}
         for item in parsed:
             if item.group != "gateway.networking.k8s.io":
                 kinds.setdefault(item.kind, []).append(item)
-        mesh, _ = mesh_settings.of(mesh_config or {})
-        return cls(kinds={kind: tuple(items) for kind, items in kinds.items()}, snapshot=snapshot.build(inputs.of(parsed, mesh)))
+        return cls(kinds={kind: tuple(items) for kind, items in kinds.items()}, snapshot=snapshot or snapshots.build(inputs.of(parsed)))
 
     def all(self, kind: str) -> tuple[Read, ...]:
         """The resources of a kind that could be read."""

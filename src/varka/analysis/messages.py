@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
 from typing import Protocol
 
 from varka.resources import Meta
 
 
-class Level(StrEnum):
-    ERROR = "Error"
-    WARNING = "Warning"
-    INFO = "Info"
+class Level(IntEnum):
+    """How bad a finding is; the worst is the greatest."""
 
+    INFO = 1
+    WARNING = 2
+    ERROR = 3
 
-_ORDER = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
+    @property
+    def title(self) -> str:
+        """As it is printed."""
+        return self.name.capitalize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,27 +27,28 @@ class Message:
     """One finding about one resource. `path` is the field, empty for the resource as a whole."""
 
     code: str
+    type: str
+    """Name of the kind of message, as `SchemaValidationError`."""
     level: Level
-    name: str
     kind: str
     namespace: str
-    object_name: str
+    name: str
     text: str
     path: str = ""
 
     @property
     def resource(self) -> str:
         """`Kind namespace/name`, or `Kind name`."""
-        return f"{self.kind} {self.namespace}/{self.object_name}" if self.namespace else f"{self.kind} {self.object_name}"
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
     @property
     def line(self) -> str:
         """As `istioctl analyze` prints it."""
-        return f"{self.level} [{self.code}] ({self.resource}) {self.text}"
+        return f"{self.level.title} [{self.code}] ({self.resource}) {self.text}"
 
     def order(self) -> tuple[int, str, str, str, str]:
         """Sorts the worst first, then by code and resource."""
-        return (_ORDER[self.level], self.code, self.resource, self.path, self.text)
+        return (-self.level, self.code, self.resource, self.path, self.text)
 
 
 class Subject(Protocol):
@@ -71,10 +76,10 @@ class Type:
         return Message(
             code=self.code,
             level=self.level,
-            name=self.name,
+            type=self.name,
             kind=resource.kind,
             namespace=meta.namespace,
-            object_name=meta.name,
+            name=meta.name,
             text=self.template.format(*values),
             path=path,
         )
@@ -175,6 +180,10 @@ SUBSET_SELECTS_NO_PODS = Type(
 UNKNOWN_DESTINATION_HOST = Type(
     "UnknownDestinationRuleHost", "IST0174", Level.WARNING, "The host {} defined in the DestinationRule does not match any services in the mesh."
 )
+
+
+NAMES = {item.code: item.name for item in tuple(globals().values()) if isinstance(item, Type)}
+"""Code → name of every message that an analyzer here can give."""
 
 
 def listed(items: object) -> str:

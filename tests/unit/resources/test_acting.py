@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from tests.builders.meshobjects import istio
+
+from varka.resources import acting, kinds, parse, shapes
+
+
+def test_a_field_without_effect_is_told() -> None:
+    """A field that nothing acts on gives a condition with its place; its neighbours do not."""
+    spec = {"host": "a", "subsets": [{"name": "a"}, {"name": "b", "trafficPolicy": {"tunnel": {"targetHost": "t", "targetPort": 1}, "tls": {}}}]}
+    found = acting.not_acted_on(parse(istio("DestinationRule", "d", spec)))
+    assert [item.text for item in found] == ["spec.subsets[1].trafficPolicy.tunnel: accepted, but tunnel is not acted on yet"]
+
+
+def test_a_value_without_effect_is_told() -> None:
+    """Where only one value of a field has no effect, only that is told."""
+    custom = acting.not_acted_on(parse(istio("AuthorizationPolicy", "a", {"action": "CUSTOM"})))
+    assert [item.message for item in custom] == ["accepted, but action CUSTOM is not acted on yet"]
+    assert acting.not_acted_on(parse(istio("AuthorizationPolicy", "a", {"action": "DENY"}))) == ()
+
+
+def test_a_whole_kind_is_told() -> None:
+    """A kind that nothing acts on says so of the resource as a whole."""
+    found = acting.not_acted_on(parse(istio("WasmPlugin", "w", {"url": "oci://a/b"})))
+    assert [(item.path, item.message) for item in found] == [("", "accepted, but WasmPlugin is not acted on yet")]
+
+
+def test_every_path_of_the_table_exists() -> None:
+    """The table names fields of the typed classes only."""
+    for kind in kinds.KINDS:
+        for pattern in acting.NOT_ACTED_ON.get(kind.kind, ()):
+            node: object = shapes.record(kind.spec)
+            for step in filter(None, pattern.partition("=")[0].split(".")):
+                if step == "*":
+                    assert isinstance(node, shapes.Many | shapes.Keyed), pattern
+                    node = node.item.node
+                else:
+                    assert isinstance(node, shapes.Record), pattern
+                    node = node.fields[step].shape.node
