@@ -185,8 +185,9 @@ def _identify(folder: Path) -> Shim:
 
 
 def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot (proc(5), field 22 of stat); 0 when there is none."""
+    """When a process started, in clock ticks since boot (proc(5), field 22 of stat); 0 when there is none, or only its remains."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return 0 if fields[0] in "ZX" else int(fields[19])
     except (OSError, IndexError):
         return 0
