@@ -236,10 +236,10 @@ def show(rows: list[Row], certificates: list[dict[str, str]]) -> None:
     for row in rows:
         proofs.add_row("[green]✔[/]" if row.right else "[red]✘[/]", row.request, row.expected, row.found if row.right else f"[red]{row.found}[/]")
     held = Table(box=box.SIMPLE_HEAD, title="Certificates in use", title_justify="left", title_style="bold", pad_edge=False)
-    for heading in ("pod", "SPIFFE ID", "serial", "valid from", "valid until"):
+    for heading in ("pod and SPIFFE ID", "serial number", "valid from, until"):
         held.add_column(heading, overflow="fold")
     for entry in certificates:
-        held.add_row(entry["pod"], entry["identity"], entry["serial"], entry["from"], entry["until"])
+        held.add_row(f"{entry['pod']}\n[dim]{entry['identity']}[/]", entry["serial"], f"{entry['from']}\n{entry['until']}")
     console.print()
     console.print(proofs)
     console.print(held)
