@@ -98,7 +98,7 @@ class Run:
 
     async def _until(self, true: Callable[[], bool], patience: float) -> None:
         async with asyncio.timeout(patience):
-            while not true():
+            while not true():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     def _settings(self) -> bytes:

@@ -67,7 +67,7 @@ def kind(arguments: Iterable[str]) -> str:
 
 def by_kind(processes: Iterable[Process]) -> dict[str, tuple[int, float]]:
     """Kind → number of processes and MB (10^6 bytes)."""
-    found = {name: (0, 0.0) for name in KINDS}
+    found = dict.fromkeys(KINDS, (0, 0.0))
     for process in processes:
         name = kind(process.arguments)
         count, size = found[name]

@@ -12,6 +12,7 @@ Measurement = Callable[[Context], tuple[Figure, ...]]
 
 MEASUREMENTS: dict[str, Measurement] = {
     "commands": start.commands,
+    "validation": start.validation,
     "up": start.cluster,
     "listing": listing.pods,
     "demo": start.mesh,

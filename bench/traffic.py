@@ -60,9 +60,9 @@ class Pods:
 
     def __init__(self, mesh: Cluster) -> None:
         self._mesh = mesh
-        listed = {"apiVersion": "v1", "kind": "List", "items": manifests()}
-        mesh.kubectl("apply", "-f", "-", given=json.dumps(listed["items"][0]))
-        mesh.kubectl("apply", "-f", "-", given=json.dumps({**listed, "items": listed["items"][1:]}))
+        wanted = manifests()
+        mesh.kubectl("apply", "-f", "-", given=json.dumps(wanted[0]))
+        mesh.kubectl("apply", "-f", "-", given="\n".join(json.dumps(one) for one in wanted[1:]))
         mesh.kubectl("wait", "--for=condition=Ready", "pod", "--all", "-n", NAMESPACE, "--timeout=60s")
         objects = {item["metadata"]["name"]: item for item in mesh.get("pods", "-n", NAMESPACE)["items"]}
         self.address = objects["server"]["status"]["podIP"]
@@ -127,7 +127,7 @@ def pair(context: Context) -> tuple[Figure, ...]:
     direct = Target(name="direct call", host=pods.address, port=envoy_pair.DIRECT)
     sidecars = Target(name="sidecars", host=pods.service, port=envoy_pair.APPLICATION)
     hand = Target(name="pair by hand", host="127.0.0.1", port=envoy_pair.PLAIN)
-    rounds, seconds = (2, 1.5) if context.quick else (5, 3.0)
+    rounds, seconds = (3, 1.5) if context.quick else (5, 3.0)
     latency: dict[str, list[float]] = {target.name: [] for target in (direct, sidecars, hand)}
     rate: dict[str, list[float]] = {target.name: [] for target in (sidecars, hand)}
     with pods.envoys([("server", envoy_pair.application(), "1"), *by_hand]):

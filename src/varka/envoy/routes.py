@@ -41,7 +41,8 @@ _configurations: memo.Memo[list[WireResource]] = memo.Memo(1024)
 def outbound(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireResource]:
     """The route configurations that the outbound listeners ask for, in order of name."""
     domain = proxy.dns_domain or f"{proxy.namespace}.svc.{mesh.cluster_domain}"
-    labels = virtual_hosts.labels_looked_at(view.virtual_services, proxy.labels)
+    keys = _label_keys.get((view.virtual_services,), None, lambda: virtual_hosts.label_keys(view.virtual_services))
+    labels = tuple((key, proxy.labels.get(key)) for key in keys)
 
     wanted = tuple(outbound_ports.route_names(view))
 
@@ -55,9 +56,7 @@ def outbound(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireR
 def _of_name(name: str, view: OutboundView, mesh: MeshSettings, proxy: Proxy, domain: str) -> WireResource:
     """`name` is a port, or `host:port` for a sniffed port of a single service."""
     host, _, text = name.rpartition(":")
-    origin = virtual_hosts.Origin(
-        view=view, mesh=mesh, services=virtual_hosts.index(view), port=int(text), namespace=proxy.namespace, labels=proxy.labels
-    )
+    origin = virtual_hosts.Origin(view=view, mesh=mesh, services=virtual_hosts.index(view), port=int(text), namespace=proxy.namespace, labels=proxy.labels)
     if host:
         part = _of_service(origin, origin.services[Hostname(host)], _virtual_services(view), domain, alone=True)
         return assemble(name, [part])
@@ -85,6 +84,7 @@ def _covers(host: str, origin: virtual_hosts.Origin) -> bool:
     return host.startswith("*") and any(service.endswith(host[1:]) for service in origin.services)
 
 
+_label_keys: memo.Memo[tuple[str, ...]] = memo.Memo(64)
 _rules: memo.Memo[tuple[dict[str, VirtualService], list[tuple[str, VirtualService]]]] = memo.Memo(64)
 Ruled = tuple[dict[str, VirtualService], list[tuple[str, VirtualService]]]
 

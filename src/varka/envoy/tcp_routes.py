@@ -40,16 +40,17 @@ def dependencies(origin: virtual_hosts.Origin, rules: VirtualService | None) -> 
     return [item for host in hosts for item in (origin.services.get(host), origin.view.destination_rules.get(host))]
 
 
+_label_keys: memo.Memo[tuple[str, ...]] = memo.Memo(64)
+
+
 def labels_looked_at(view: OutboundView, labels: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
     """The part of a proxy's labels that the rules for connections ask for."""
-    keys = {
-        key
-        for service in view.virtual_services
-        for route in (*service.tcp, *service.tls)
-        for match in route.matches
-        for key in match.source_labels
-    }
-    return tuple((key, labels.get(key)) for key in sorted(keys))
+
+    def keys() -> tuple[str, ...]:
+        matches = (match for service in view.virtual_services for route in (*service.tcp, *service.tls) for match in route.matches)
+        return tuple(sorted({key for match in matches for key in match.source_labels}))
+
+    return tuple((key, labels.get(key)) for key in _label_keys.get((view.virtual_services,), None, keys))
 
 
 def applies(match: L4Match | None, origin: virtual_hosts.Origin) -> bool:
@@ -112,5 +113,3 @@ def _source(block: str) -> Any:
 
 def _name(route: L4Route, origin: virtual_hosts.Origin) -> str:
     return virtual_hosts.cluster_of(origin, route.destinations[0].destination) if route.destinations else names.BLACK_HOLE_CLUSTER
-
-

@@ -52,8 +52,12 @@ def dependencies(origin: Origin, virtual_service: VirtualService | None) -> tupl
 
 def labels_looked_at(virtual_services: Iterable[VirtualService], labels: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
     """The part of a proxy's labels that these rules ask for: proxies that agree in it get the same routes."""
-    keys = {key for service in virtual_services for rule in service.http for match in rule.matches for key in match.source_labels}
-    return tuple((key, labels.get(key)) for key in sorted(keys))
+    return tuple((key, labels.get(key)) for key in label_keys(virtual_services))
+
+
+def label_keys(virtual_services: Iterable[VirtualService]) -> tuple[str, ...]:
+    """The labels of callers that these rules ask for, sorted."""
+    return tuple(sorted({key for service in virtual_services for rule in service.http for match in rule.matches for key in match.source_labels}))
 
 
 def routes(origin: Origin, virtual_service: VirtualService) -> list[Any]:
