@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from varka.model import mesh_settings
+from varka.model.view import MeshSettings
+
+
+def test_settings() -> None:
+    """Known keys become settings, with times in seconds."""
+    text = """
+    trustDomain: example.org
+    trustDomainAliases: [old.org]
+    outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+    connectTimeout: 5s
+    accessLogEncoding: JSON
+    defaultServiceExportTo: ["."]
+    """
+    found, conditions = mesh_settings.parse({"data": {"mesh": text}})
+    assert conditions == ()
+    assert found == MeshSettings(
+        trust_domain="example.org",
+        trust_domain_aliases=("old.org",),
+        outbound_registry_only=True,
+        connect_timeout=5.0,
+        access_log_json=True,
+        default_export_to_service=frozenset({"."}),
+    )
+
+
+def test_unknown_and_unused_keys() -> None:
+    """An unknown key is warned of, one that nothing acts on is told, and both do no harm."""
+    found, conditions = mesh_settings.parse({"data": {"mesh": "trustDomian: x\nlocalityLbSetting: {enabled: true}\n"}})
+    assert found == MeshSettings()
+    assert [(item.severity.value, item.text) for item in conditions] == [
+        ("Warning", "mesh.trustDomian: unknown setting; it is left out"),
+        ("Info", "mesh.localityLbSetting: accepted, but localityLbSetting is not acted on yet"),
+    ]
+
+
+def test_malformed_values() -> None:
+    """A value of a wrong type counts as absent."""
+    found, conditions = mesh_settings.parse({"data": {"mesh": "enableAutoMtls: 3\nconnectTimeout: soon\nproxyListenPort: yes\n"}})
+    assert found == MeshSettings()
+    assert [item.path for item in conditions] == ["mesh.enableAutoMtls", "mesh.connectTimeout", "mesh.proxyListenPort"]
+
+
+def test_no_yaml() -> None:
+    """Text that is no YAML leaves the defaults and one error."""
+    found, conditions = mesh_settings.parse({"data": {"mesh": "a: [\n"}})
+    assert found == MeshSettings()
+    assert [item.reason for item in conditions] == ["NoYaml"]
+
+
+def test_nothing_given() -> None:
+    """Without a ConfigMap, or with an empty one, the defaults hold."""
+    assert mesh_settings.parse(None) == (MeshSettings(), ())
+    assert mesh_settings.parse({"data": {}}) == (MeshSettings(), ())
