@@ -11,19 +11,19 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varka.base.clock import rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
-from varka.client.api import ApiError, Object, PatchType
-from varka.cluster.runtime import etc_files, probes, shim_client, status
+from varka.client.api import ApiError, Object
+from varka.cluster.runtime import etc_files, probes, shim_client, telling
 from varka.cluster.runtime.catalog import Catalog
 from varka.cluster.runtime.containers import ContainerRunner
 from varka.cluster.runtime.status import ContainerState, PodState
+from varka.cluster.runtime.telling import retries
 from varka.cluster.runtime.volumes import MountError, Volumes
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("varka.runtime.pods")
 
-TAKE_BACK_SECONDS = 0.3
-"""How long a pod that a new node process takes back says nothing: until its containers are known again, it looks as if they waited."""
-RETRY_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 VOLUME_CHECK_SECONDS = 60.0
 ADOPT_SECONDS = 1.0
 """How long the containers of a pod that was being deleted when the node process ended get to be found again."""
@@ -42,13 +39,6 @@ DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadlin
 
 class SandboxLostError(Exception):
     """The pod's first process was killed, and with it every container."""
-
-
-def retries() -> Iterator[float]:
-    """Seconds to wait before each further try, without end."""
-    yield from RETRY_WAITS
-    while True:
-        yield RETRY_WAITS[-1]
 
 
 class PodWorker:
@@ -144,7 +134,7 @@ class PodWorker:
     async def run(self) -> None:
         """The pod's whole life on this node."""
         try:
-            self._spawn(self._tell())
+            self._spawn(telling.tell(self, self._state, self._dirty, self._runtime.api, self._runtime.clock))
             living = self._spawn(self._keep_living())
             if self._deleted.is_set():
                 await asyncio.wait({living}, timeout=ADOPT_SECONDS)
@@ -401,49 +391,6 @@ class PodWorker:
                 log.warning("pod/%s/%s not removed: %s", self.namespace, self.name, error)
             await asyncio.sleep(wait)
 
-    async def _tell(self) -> None:
-        """Write the status whenever it changed; a burst becomes one write."""
-        told: Object | None = None
-        while True:
-            await self._dirty.wait()
-            await asyncio.sleep(TAKE_BACK_SECONDS if told is None and self.taken_back else 0)
-            self._dirty.clear()
-            if not self._state.ip:
-                continue
-            current = status.build(self._state, self.pod, rfc3339(self._runtime.clock.now()))
-            if told is not None and _same(told, current):
-                continue
-            try:
-                answer = await self._write_status(current)
-            except ApiError as error:
-                if error.code in {404, 409}:
-                    return
-                log.warning("status of pod/%s/%s not written: %s", self.namespace, self.name, error)
-            except Exception:
-                log.exception("status of pod/%s/%s not written", self.namespace, self.name)
-            else:
-                told = current
-                self.pod = {**self.pod, "status": answer.get("status") or {}}
-                continue
-            await asyncio.sleep(RETRY_WAITS[2])
-            self._dirty.set()
-
-    async def _write_status(self, current: Object) -> Object:
-        """Addresses replace the earlier ones: a strategic merge would keep both."""
-        patch = dict(current)
-        for key in ("podIPs", "hostIPs"):
-            if key in patch:
-                patch[key] = [{"$patch": "replace"}, *patch[key]]
-        return await self._runtime.api.patch(
-            resources.PODS,
-            self.name,
-            {"metadata": {"uid": self.uid}, "status": patch},
-            self.namespace,
-            type=PatchType.STRATEGIC,
-            subresource="status",
-            manager="kubelet",
-        )
-
     def recall(self) -> None:
         """Learn from the files what became of the containers of a finished pod, for its logs."""
         specs = [*(self.pod["spec"].get("initContainers") or []), *self.pod["spec"]["containers"]]
@@ -467,13 +414,3 @@ class PodWorker:
 
 def _over(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
-
-
-def _same(told: Object, current: Object) -> bool:
-    """Whether two statuses differ in more than the moment of writing."""
-
-    def essence(found: Object) -> Object:
-        conditions = [(each["type"], each["status"], each.get("reason"), each.get("message")) for each in found["conditions"]]
-        return {**found, "conditions": conditions}
-
-    return essence(told) == essence(current)

@@ -18,8 +18,9 @@ from varka.client.api import Api, ApiError, Object
 from varka.client.informers import Informer
 from varka.cluster.runtime import accounting, events, shim_client, streams
 from varka.cluster.runtime.catalog import Catalog
-from varka.cluster.runtime.pods import PodWorker, retries
+from varka.cluster.runtime.pods import PodWorker
 from varka.cluster.runtime.programs import fallbacks
+from varka.cluster.runtime.telling import retries
 
 log = logging.getLogger("varka.runtime")
 
