@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from varka.model import hosts, protocols, visibility
@@ -45,6 +46,7 @@ def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings) -> tuple[Service,
             target_port=port.target_port or port.number,
         )
         for port in spec.ports
+        if 1 <= port.number <= 65535
     )
     exported = visibility.export_to(spec.export_to, meta.namespace, mesh.default_export_to_service)
     names = dict.fromkeys(Hostname(host.lower()) for host in spec.hosts)
@@ -55,7 +57,7 @@ def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings) -> tuple[Service,
             name=meta.name,
             ports=ports,
             resolution=_RESOLUTIONS[spec.resolution],
-            addresses=tuple(spec.addresses),
+            addresses=tuple(address for address in spec.addresses if _is_network(address)),
             mesh_external=spec.location == "MESH_EXTERNAL",
             registry="External",
             labels=dict(meta.labels),
@@ -66,6 +68,14 @@ def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings) -> tuple[Service,
         )
         for host in names
     )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def selected(parsed: Parsed[ServiceEntry], workloads: tuple[Workload, ...], pods: tuple[PodInfo, ...]) -> tuple[object, ...]:
@@ -117,7 +127,7 @@ def _of_entry(of: Service, port: ServicePort, entry: WorkloadTemplate, mesh: Mes
         workload=workload,
         locality=entry.locality,
         network=entry.network,
-        weight=entry.weight or 1,
+        weight=max(entry.weight or 1, 1),
         mutual_tls=mutual,
     )
 

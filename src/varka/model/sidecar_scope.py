@@ -93,7 +93,7 @@ def resolve(source: Source) -> Scope:
         namespace=meta.namespace,
         selector=dict(spec.workload_selector.labels) if spec.workload_selector is not None else {},
         hosts=_egress(spec, meta.namespace) if spec.egress else None,
-        ingress=tuple(_ingress(listener) for listener in spec.ingress if listener.port is not None),
+        ingress=tuple(_ingress(listener) for listener in spec.ingress if listener.port is not None and 1 <= listener.port.number <= 65535),
         registry_only=policy.mode == "REGISTRY_ONLY" if policy is not None else None,
     )
 
