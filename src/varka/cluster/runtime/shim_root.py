@@ -162,7 +162,7 @@ def assemble(source: str, target: str, points: list[str], layers: str) -> None:
             return
         except OSError:
             mount("tmpfs", target, "tmpfs", 0, f"size={WRITABLE_SIZE},mode=755")
-    for name in os.listdir(source):
+    for name in entries(source):
         entry, place = os.path.join(source, name), os.path.join(target, name)
         if entry in PRIVATE:
             continue
@@ -172,6 +172,14 @@ def assemble(source: str, target: str, points: list[str], layers: str) -> None:
             assemble(entry, place, wanted, layers)
         elif os.path.isfile(entry):
             bind(entry, place, True)
+
+
+def entries(folder: str) -> list[str]:
+    """The names in a folder; none when it is closed to us, as /root is to an ordinary user."""
+    try:
+        return os.listdir(folder)
+    except PermissionError:
+        return []
 
 
 def can_grow(point: str) -> bool:
