@@ -23,6 +23,12 @@ NAMESPACES = ["--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net",
 PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
+def visible() -> list[dict[str, Any]]:
+    """This installation, where it lies in a folder that is private to containers."""
+    places = {sys.prefix, sys.base_prefix}
+    return [{"source": place, "target": place, "readOnly": True} for place in sorted(places) if place.startswith("/tmp/")]
+
+
 class Pod:
     """One running shim in a folder of its own."""
 
@@ -42,7 +48,7 @@ class Pod:
     def spec(self, name: str, *command: str, **more: Any) -> dict[str, Any]:
         """What the runtime would send to start a container."""
         files = {"log": str(self.folder / f"{name}.log"), "state": str(self.folder / f"{name}.json")}
-        fixed = {"name": name, "command": list(command), "env": PATH, "mounts": [], "hidden": [str(self.folder)], "capabilities": capabilities.kept({})}
+        fixed = {"name": name, "command": list(command), "env": PATH, "mounts": visible(), "hidden": [str(self.folder)], "capabilities": capabilities.kept({})}
         return {**fixed, **files, **more}
 
     async def start(self, name: str, *command: str, **more: Any) -> None:
@@ -222,8 +228,8 @@ async def test_killing_the_shim_kills_the_pod(pod: Pod) -> None:
     found = [pid for pid, command in running() if "4714" in command]
     pod.shim.kill()
     await until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in found))
+    await until(lambda: not pod.shim.alive())
     assert found
-    assert not pod.shim.alive()
 
 
 async def test_an_interactive_container(pod: Pod) -> None:
