@@ -62,6 +62,7 @@ def main() -> int:
         outcomes += [measure(name, context) for name in options.only or registry.MEASUREMENTS]
     finally:
         context.close()
+    about["load_at_end"] = round(os.getloadavg()[0], 2)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     print((table.markdown if options.markdown else table.render)(outcomes))
     RESULTS.mkdir(exist_ok=True)
