@@ -19,7 +19,7 @@ async def objects(opened: Session) -> list[Object]:
     from varka.client.api import Gvr
     from varka.resources import kinds
 
-    core = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES)
+    core = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES, resources.DEPLOYMENTS, resources.SECRETS)
     known = {one.gvr: (one.api_version, one.kind) for one in resources.BUILTIN}
     wanted = [(gvr, *known[gvr]) for gvr in core]
     wanted += [(Gvr(kind.group, kind.stored, kind.plural), f"{kind.group}/{kind.stored}", kind.kind) for kind in kinds.KINDS]
