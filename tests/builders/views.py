@@ -32,9 +32,7 @@ def service(name: str, ports: Mapping[int, Protocol] | None = None, address: str
 
 def external(name: str, ports: Mapping[int, Protocol], resolution: Resolution = Resolution.DNS, **fields: Any) -> Service:
     """A ServiceEntry for a host outside the mesh."""
-    return replace(
-        service(name, ports, address="", service_accounts=(), mesh_external=True, registry="External", **fields), resolution=resolution
-    )
+    return replace(service(name, ports, address="", service_accounts=(), mesh_external=True, registry="External", **fields), resolution=resolution)
 
 
 def endpoint(of: Service, port: int, address: str = "10.244.0.2", **fields: Any) -> Endpoint:
@@ -56,9 +54,7 @@ def outbound(services: Iterable[Service], endpoints: Iterable[Endpoint] = (), **
 
 def rules(name: str, *http: HttpRoute, hosts: Iterable[str] = (), gateways: Iterable[str] = ("mesh",), **fields: Any) -> VirtualService:
     """A VirtualService for one host, its own name unless hosts are given."""
-    return VirtualService(
-        name=name, namespace="default", hosts=tuple(host(item) for item in hosts or (name,)), gateways=tuple(gateways), http=http, **fields
-    )
+    return VirtualService(name=name, namespace="default", hosts=tuple(host(item) for item in hosts or (name,)), gateways=tuple(gateways), http=http, **fields)
 
 
 def to(name: str, subset: str = "", port: int | None = None, weight: int = 100) -> WeightedDestination:
@@ -92,8 +88,6 @@ def gateway(name: str = "ingress", ip: str = "10.244.0.3", **fields: Any) -> Pro
 
 def view(proxy: Proxy, seen: OutboundView, own: Iterable[Service] = (), **fields: Any) -> ProxyView:
     """What one proxy sees; `own` are the services of its workload."""
-    inbound = tuple(
-        InboundPort(service=item, service_port=port, target_port=port.target_port or port.number) for item in own for port in item.ports
-    )
+    inbound = tuple(InboundPort(service=item, service_port=port, target_port=port.target_port or port.number) for item in own for port in item.ports)
     fields.setdefault("mesh", MESH)
     return ProxyView(proxy=proxy, outbound=seen, inbound=inbound, **fields)

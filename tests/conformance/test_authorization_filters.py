@@ -40,8 +40,7 @@ def policy(raw: Mapping[str, Any]) -> AuthorizationPolicy:
             sources=tuple(Source(**fields(item["source"])) for item in rule.get("from", ())),
             operations=tuple(Operation(**fields(item["operation"])) for item in rule.get("to", ())),
             conditions=tuple(
-                Condition(key=item["key"], values=tuple(item.get("values", ())), not_values=tuple(item.get("notValues", ())))
-                for item in rule.get("when", ())
+                Condition(key=item["key"], values=tuple(item.get("values", ())), not_values=tuple(item.get("notValues", ()))) for item in rule.get("when", ())
             ),
         )
         for rule in spec.get("rules") or ()
@@ -72,9 +71,7 @@ def test_filters_mean_the_same(case: Any) -> None:
     """The policies of the case become the filters that it expects."""
     if case.get("custom_builder"):
         pytest.skip("the action CUSTOM is not acted on yet")
-    mesh = MeshSettings(
-        trust_domain=case.get("trust_domain", "cluster.local"), trust_domain_aliases=tuple(case.get("trust_domain_aliases", ()))
-    )
+    mesh = MeshSettings(trust_domain=case.get("trust_domain", "cluster.local"), trust_domain_aliases=tuple(case.get("trust_domain_aliases", ())))
     build = rbac.http_filters if case["filter_kind"] == "http" else rbac.network_filters
     built = [json_format.MessageToDict(item) for item in build(map(policy, case["policies"]), mesh)]
     expected = case["expected_filters"]

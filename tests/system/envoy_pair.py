@@ -199,9 +199,7 @@ def configurations() -> dict[str, ProxyView]:
             mutual_tls=MutualTls(mode=MutualTlsMode.STRICT),
             authorization=policies,
         ),
-        "ingress": views.view(
-            views.gateway("ingress"), seen, mesh=mesh, gateways=gateways(server, routes)
-        ),
+        "ingress": views.view(views.gateway("ingress"), seen, mesh=mesh, gateways=gateways(server, routes)),
     }
 
 

@@ -14,9 +14,7 @@ TLS = "tls"
 RAW = "raw_buffer"
 
 
-def chain(
-    name: str, filters: Iterable[Any], match: Any = None, socket: Any = None, handshake_timeout: float | None = None
-) -> Any:
+def chain(name: str, filters: Iterable[Any], match: Any = None, socket: Any = None, handshake_timeout: float | None = None) -> Any:
     """A filter chain; without a match it takes every connection, without a socket it reads plain bytes."""
     result = listener_components_pb2.FilterChain(name=name, filters=filters, filter_chain_match=match, transport_socket=socket)
     if handshake_timeout:

@@ -167,9 +167,7 @@ def _applying(rules: VirtualService, by_name: bool, origin: virtual_hosts.Origin
                 yield route, match
 
 
-def _connection(
-    route: L4Route, match: L4Match | None, server_names: tuple[str, ...], socket: Any, origin: virtual_hosts.Origin, view: ProxyView
-) -> Any:
+def _connection(route: L4Route, match: L4Match | None, server_names: tuple[str, ...], socket: Any, origin: virtual_hosts.Origin, view: ProxyView) -> Any:
     condition = chains.match(server_names=server_names, blocks=match.destination_subnets if match else ())
     onward = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent())
     return chains.chain("", [*rbac.network_filters(view.authorization, view.mesh), *onward], condition, socket)

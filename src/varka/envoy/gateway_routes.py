@@ -156,4 +156,3 @@ def _covers(pattern: str, host: str) -> bool:
     if pattern in {"*", host}:
         return True
     return pattern.startswith("*") and host.removeprefix("*").endswith(pattern[1:]) and len(host) > len(pattern) - 1
-

@@ -36,9 +36,7 @@ def generate(view: ProxyView) -> ProxyConfig:
         listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
         clusters=_all_clusters(view, sidecar),
         routes=_sidecar_routes(view) if sidecar else by_name(gateway_routes.build(view)),
-        endpoints=_endpoints.get(
-            (view.outbound,), view.proxy.locality, lambda: by_name(endpoints.outbound(view.outbound, view.proxy.locality))
-        ),
+        endpoints=_endpoints.get((view.outbound,), view.proxy.locality, lambda: by_name(endpoints.outbound(view.outbound, view.proxy.locality))),
         secrets_wanted=() if sidecar else gateway_listeners.secrets(view),
     )
 

@@ -71,9 +71,7 @@ def _rest(mesh: MeshSettings) -> Any:
 
 
 def _of(binding: Binding, view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> WireResource:
-    origin = virtual_hosts.Origin(
-        view=view, mesh=mesh, services=virtual_hosts.index(view), port=binding.port, namespace=proxy.namespace, labels=proxy.labels
-    )
+    origin = virtual_hosts.Origin(view=view, mesh=mesh, services=virtual_hosts.index(view), port=binding.port, namespace=proxy.namespace, labels=proxy.labels)
     rules = tuple(tcp_routes.virtual_service_of(view, claim.service.hostname) for claim in binding.claims)
     depends: list[object] = [mesh]
     for claim, rule in zip(binding.claims, rules, strict=True):

@@ -166,5 +166,3 @@ class AllowAll:
 
     def authorize(self, attributes: Attributes) -> tuple[bool, str]:
         return True, ""
-
-
