@@ -18,19 +18,24 @@ PLACE = "/run/varka/programs"
 def install(folder: Path) -> None:
     """Write the commands that are missing on this machine into `folder`, and take others away; safe to repeat.
 
-    Below it, `shell` holds what the images of small shells bring in forms of their own, whatever the machine has.
+    Below it, `shell` holds what the images of small shells bring in forms of their own, whatever the machine has, and
+    `python` the names that Python's image gives to its interpreter.
     """
-    (folder / "shell").mkdir(parents=True, exist_ok=True, mode=0o755)
+    for place in (folder / "shell", folder / "python"):
+        place.mkdir(parents=True, exist_ok=True, mode=0o755)
     for name, program in COMMANDS.items():
         if shutil.which(name):
             (folder / name).unlink(missing_ok=True)
         else:
-            _write(folder / name, program)
-    _write(folder / "shell" / "time", "gnu_time.py --short")
+            _write(folder / name, f"{sys.executable} -I -S {HERE / program}")
+    _write(folder / "shell" / "time", f"{sys.executable} -I -S {HERE}/gnu_time.py --short")
+    plain = getattr(sys, "_base_executable", sys.executable)
+    for name in ("python", "python3"):
+        _write(folder / "python" / name, plain)
 
 
-def _write(command: Path, program: str) -> None:
+def _write(command: Path, line: str) -> None:
     draft = command.with_name(f".{command.name}")
-    draft.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {HERE}/{program} "$@"\n')
+    draft.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
     draft.chmod(0o755)
     draft.replace(command)

@@ -143,6 +143,7 @@ def test_only_missing_programs_get_a_stand_in(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/wget" if name == "wget" else None)
     (tmp_path / "wget").touch()
     fallbacks.install(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curl", "nc", "nslookup", "shell", "time"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curl", "nc", "nslookup", "python", "shell", "time"]
     assert subprocess.run([tmp_path / "curl", "--version"], capture_output=True, text=True, check=True).stdout.startswith("curl ")
     assert subprocess.run([tmp_path / "shell/time", "true"], capture_output=True, text=True, check=True).stderr.startswith("real\t0.0")
+    assert subprocess.run([tmp_path / "python/python", "-c", "print(7)"], capture_output=True, text=True, check=True).stdout == "7\n"
