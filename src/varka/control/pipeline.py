@@ -27,6 +27,9 @@ from varka.xds.server import Client
 
 log = logging.getLogger("varka.control.pipeline")
 
+MOST_IDENTIFIED = 20_000
+"""Streams whose proxies are remembered; ended ones go when it is full."""
+
 
 class MeshPipeline:
     """Implements `push.Pipeline`."""
@@ -38,6 +41,7 @@ class MeshPipeline:
         self._inputs = Inputs()
         self._mesh = MeshSettings(cluster_domain=settings.cluster_domain)
         self._read: tuple[Object | None] | None = None
+        self._identified: dict[str, tuple[Object | None, frozenset[str], Proxy]] = {}
         self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
 
@@ -65,8 +69,16 @@ class MeshPipeline:
         """The proxy behind a stream; for as long as it is equal it is the same object."""
         mesh = self._mesh_settings()
         domains = frozenset([mesh.trust_domain, *mesh.trust_domain_aliases])
-        found = nodes.proxy(client, lambda name, namespace: self._state.one(kinds.PODS, name, namespace), domains)
-        return client.context if client.context == found else found
+        pod = self._state.one(kinds.PODS, *nodes.pod_name(client))
+        kept = self._identified.get(client.id)
+        if kept is not None and kept[0] is pod and kept[1] == domains:
+            return kept[2]
+        found = nodes.proxy(client, pod, domains)
+        same: Proxy = client.context if client.context == found else found
+        if len(self._identified) >= MOST_IDENTIFIED:
+            self._identified.pop(next(iter(self._identified)))
+        self._identified[client.id] = (pod, domains, same)
+        return same
 
     def resources(self, proxy: Proxy) -> Mapping[str, Mapping[str, WireResource]]:
         """Everything that the proxy is to have, by type URL."""

@@ -19,7 +19,7 @@ def client(peer: str = REVIEWS, node: str = "sidecar~10.0.0.1~reviews-1.default~
 
 def test_node_becomes_a_proxy() -> None:
     """Node ID, metadata and certificate together."""
-    found = nodes.proxy(client(WORKLOAD_NAME="reviews-v1", LABELS={"app": "reviews"}), lambda *_: None, DOMAINS)
+    found = nodes.proxy(client(WORKLOAD_NAME="reviews-v1", LABELS={"app": "reviews"}), None, DOMAINS)
     assert (found.name, found.namespace, found.ip, found.service_account) == ("reviews-1", "default", "10.0.0.1", "reviews")
     assert (found.workload, found.labels) == ("reviews-v1", {"app": "reviews"})
 
@@ -27,7 +27,7 @@ def test_node_becomes_a_proxy() -> None:
 def test_labels_of_the_pod_come_before_those_that_the_node_claims() -> None:
     """A proxy cannot choose its policies."""
     pod = {"metadata": {"labels": {"app": "reviews"}}, "spec": {"serviceAccountName": "reviews"}}
-    assert nodes.proxy(client(LABELS={"app": "admin"}), lambda *_: pod, DOMAINS).labels == {"app": "reviews"}
+    assert nodes.proxy(client(LABELS={"app": "admin"}), pod, DOMAINS).labels == {"app": "reviews"}
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_labels_of_the_pod_come_before_those_that_the_node_claims() -> None:
 def test_certificate_must_fit_the_node(given: Client) -> None:
     """Another namespace, account or trust domain, no certificate, or a node ID that is none."""
     with pytest.raises(RefusedError):
-        nodes.proxy(given, lambda *_: None, DOMAINS)
+        nodes.proxy(given, None, DOMAINS)
