@@ -138,12 +138,14 @@ async def process_end(pid: int) -> None:
 
 
 async def _first(*waits: Any) -> None:
+    """Until one of them is done; the others have ended when this returns, so that their streams are free again."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def peer(writer: asyncio.StreamWriter) -> int:
