@@ -66,7 +66,8 @@ def proxy(arguments: list[str]) -> NoReturn:
         with os.fdopen(descriptor, "w") as file:
             file.write(content)
     connection.settimeout(None)
-    os.dup2(connection.fileno(), CONTROL_FD, inheritable=True)
+    os.dup2(connection.fileno(), CONTROL_FD)
+    os.set_inheritable(CONTROL_FD, True)  # dup2 of a descriptor onto itself would leave it closed on exec
     os.execv("/bin/sh", ["sh", "-c", WATCH, "sh", *answer["argv"]])
 
 
