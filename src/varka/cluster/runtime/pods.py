@@ -41,6 +41,10 @@ class SandboxLostError(Exception):
     """The pod's first process was killed, and with it every container."""
 
 
+HEAD_START_SECONDS = 0.3
+"""How long a pod that is being deleted goes on as before, so that it is taken out of endpoints and proxies first."""
+
+
 class PodWorker:
     """Brings one pod's processes in line with its object, until the object is gone."""
 
@@ -367,6 +371,8 @@ class PodWorker:
             if runner.state.running_since:
                 self.event("Normal", "Killing", f"Stopping container {runner.state.name}", runner.path)
         deadline = time.monotonic() + grace
+        # Whoever routes to the pod learns of its end at the same moment: SIGTERM must not be faster than that news.
+        await asyncio.sleep(min(HEAD_START_SECONDS, grace / 10))
         await asyncio.gather(*(each.stop(grace, hook=True) for each in self.runners.values() if not each.state.restartable))
         for runner in reversed(list(self.runners.values())):
             if runner.state.restartable:
