@@ -9,7 +9,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 
-from varka.envoy import rbac
+from varka.envoy.security import rbac
 from varka.model.security import Action, AuthorizationPolicy, Condition, Operation, Rule, Source
 from varka.model.view import MeshSettings
 

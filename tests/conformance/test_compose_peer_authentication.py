@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from varka.model import peer_authentication
 from varka.model.memo import Kept
+from varka.model.policies import peer_authentication
 from varka.resources import parse
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "authn" / "compose_peer_authentication.yaml"

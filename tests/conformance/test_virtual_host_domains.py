@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from varka.envoy import domains
+from varka.envoy.routing import domains
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "authn" / "virtual_host_domains.yaml"
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(not CASES.exists(), reason="the shared conformance cases are not on this machine")]

@@ -28,7 +28,8 @@ import grpc
 from tests.builders import views
 from tests.fakes.discovery import Discovery
 
-from varka.envoy import bootstrap, generate, peer_facts
+from varka.envoy import bootstrap, generate
+from varka.envoy.observing import peer_facts
 from varka.identity import certificates
 from varka.model.security import Action, AuthorizationPolicy, MutualTls, MutualTlsMode, Operation, Rule, Source
 from varka.model.services import Protocol

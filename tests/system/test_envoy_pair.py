@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from varka.envoy import exposition
+from varka.envoy.observing import exposition
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.system

@@ -18,7 +18,7 @@ from varka.agent.issuance import Certificate
 from varka.agent.netns import NetworkNamespace
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
-from varka.envoy import exposition
+from varka.envoy.observing import exposition
 
 log = logging.getLogger("varka.agent.status")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from varka import resources
-from varka.model import inputs, visibility
+from varka.model import inputs
 from varka.model import snapshot as snapshots
+from varka.model.routing import visibility
 from varka.model.snapshot import Snapshot
 from varka.resources import Meta, Parsed
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
-from varka.model import hosts, references, visibility
+from varka.model.discovery import hosts
+from varka.model.routing import references, visibility
 from varka.resources.traffic import destination_rules as written
 
 _CHECKED = {"SIMPLE", "MUTUAL"}

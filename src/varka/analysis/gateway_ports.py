@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
-from varka.model import visibility
+from varka.model.routing import visibility
 
 
 def analyze(context: Context) -> Iterable[Message]:

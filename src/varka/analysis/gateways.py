@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
-from varka.model import hosts
+from varka.model.discovery import hosts
 from varka.resources.traffic import gateways as written
 
 _DEFAULT = {"istio": "ingressgateway"}

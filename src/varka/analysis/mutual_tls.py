@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from varka.model import views
+from varka.model.routing.visibility import selected
 from varka.model.security import MutualTlsMode
 from varka.model.services import Endpoint, Service
 from varka.model.snapshot import Snapshot
 from varka.model.traffic import DestinationRule, TlsMode
 from varka.model.view import Proxy
-from varka.model.visibility import selected
 
 NONE = "-"
 TLS_MODE = "security.istio.io/tlsMode"

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import Context
 from varka.analysis.messages import Message
-from varka.model import hosts, references, virtual_services
+from varka.model.discovery import hosts
+from varka.model.routing import references, virtual_services
 from varka.model.services import Hostname
 from varka.model.traffic import Destination, VirtualService
 from varka.resources import Parsed

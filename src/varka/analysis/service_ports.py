@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import SYSTEM_NAMESPACES, Context
 from varka.analysis.messages import Message
-from varka.model import protocols
+from varka.model.discovery import protocols
 from varka.model.services import Protocol
 
 _MANAGED = "gateway.istio.io/managed"

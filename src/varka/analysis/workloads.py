@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from varka.analysis import messages
 from varka.analysis.context import INJECT, PROXY, Context, Read
 from varka.analysis.messages import Message
-from varka.model import protocols, visibility
+from varka.model.discovery import protocols
+from varka.model.routing import visibility
 from varka.resources import kubernetes
 
 _PROXY_USER = 1337

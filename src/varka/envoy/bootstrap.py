@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from varka.envoy import names, peer_facts
+from varka.envoy import names
+from varka.envoy.observing import peer_facts
 
 TYPE_PREFIX = "type.googleapis.com/envoy."
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from varka.base.wire import WireResource
-from varka.envoy import clusters, endpoints, gateway_listeners, gateway_routes, inbound_listeners, memo, outbound_listeners, routes
+from varka.envoy import memo
+from varka.envoy.listeners import gateway_listeners, inbound_listeners, outbound_listeners
+from varka.envoy.routing import gateway_routes, routes
+from varka.envoy.upstreams import clusters, endpoints
 from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from varka.base import durations
-from varka.model import visibility
+from varka.model.routing import visibility
 from varka.model.view import MeshSettings
 from varka.resources import Condition, conditions
 

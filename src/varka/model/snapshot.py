@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from varka.model import authorization, destination_rules, gateways, peer_authentication, pods, registry, sidecar_scope, virtual_services
-from varka.model.authorization import Policies
-from varka.model.destination_rules import DestinationRules
-from varka.model.gateways import Gateway
+from varka.model.discovery import pods, registry
+from varka.model.discovery.pods import Pods
+from varka.model.discovery.registry import Registry
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept, Memo
-from varka.model.peer_authentication import Peers
-from varka.model.pods import Pods
-from varka.model.registry import Registry
+from varka.model.policies import authorization, peer_authentication
+from varka.model.policies.authorization import Policies
+from varka.model.policies.peer_authentication import Peers
+from varka.model.routing import destination_rules, gateways, sidecar_scope, virtual_services
+from varka.model.routing.destination_rules import DestinationRules
+from varka.model.routing.gateways import Gateway
+from varka.model.routing.sidecar_scope import Scopes
+from varka.model.routing.virtual_services import VirtualServices
 from varka.model.security import AuthorizationPolicy, JwtRule
-from varka.model.sidecar_scope import Scopes
 from varka.model.view import MeshSettings
-from varka.model.virtual_services import VirtualServices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from varka.model import gateways, hosts, visibility
-from varka.model.registry import Entry
+from varka.model.discovery import hosts
+from varka.model.discovery.registry import Entry
+from varka.model.routing import gateways, visibility
+from varka.model.routing.sidecar_scope import Scope
 from varka.model.services import Endpoint, Hostname, Protocol, Service, ServicePort
-from varka.model.sidecar_scope import Scope
 from varka.model.snapshot import Snapshot
 from varka.model.traffic import VirtualService
 from varka.model.view import GatewayBinding, InboundPort, MeshSettings, OutboundView, Proxy, ProxyType, ProxyView

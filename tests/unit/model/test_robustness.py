@@ -7,7 +7,8 @@ import pytest
 from tests.builders.meshobjects import istio, proxy, service, snapshot_of
 
 from varka import resources
-from varka.model import references, views
+from varka.model import views
+from varka.model.routing import references
 from varka.resources import acting, kinds, shapes
 from varka.resources.validation import validate
 

@@ -1,0 +1,181 @@
+"""The listener for connections to the application: `virtualInbound` on port 15006, with a set of filter chains a port.
+
+Which connections a port takes follows from its mTLS mode. STRICT takes mesh mTLS only, DISABLE plain bytes only,
+PERMISSIVE both: there the ALPN names that a sidecar offers tell mesh mTLS from TLS of the application's own. Ports that no
+service points at are served by chains without a port, under the workload's mode, so that nothing goes around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_pb2
+
+from varka.base.wire import WireResource
+from varka.envoy import memo, messages, names
+from varka.envoy.listeners import chains, http_connection_manager, http_filters, listener_filters, tcp_proxies
+from varka.envoy.observing import access_log, stats
+from varka.envoy.routing import routes
+from varka.envoy.security import jwt, peers, rbac, tls
+from varka.model.security import MutualTlsMode
+from varka.model.services import Protocol
+from varka.model.view import InboundPort, ProxyView
+
+MESH_TCP = (names.ALPN_MESH, names.ALPN_MESH_PEER_EXCHANGE)
+MESH_ALL = (*MESH_TCP, *names.ALPN_MESH_HTTP)
+PASSTHROUGH_PORT = 0
+
+
+class Speaks(StrEnum):
+    """What is known of a port's protocol before a connection comes."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One kind of connection that a port takes, and how it is read."""
+
+    transport: str
+    protocols: tuple[str, ...] = ()
+    http: bool = False
+    mutual_tls: bool = False
+
+
+def options(mode: MutualTlsMode, speaks: Speaks) -> tuple[Option, ...]:
+    """The kinds of connections that a port with this mode and protocol takes."""
+    http = speaks is Speaks.HTTP
+    tls_http = Option(transport=chains.TLS, protocols=names.ALPN_MESH_HTTP, http=True, mutual_tls=True)
+    if mode is MutualTlsMode.STRICT:
+        if speaks is Speaks.UNKNOWN:
+            return (tls_http, Option(transport=chains.TLS, mutual_tls=True))
+        return (Option(transport=chains.TLS, http=http, mutual_tls=True),)
+    plain_http = Option(transport=chains.RAW, protocols=chains.PLAIN_HTTP, http=True)
+    if mode is MutualTlsMode.DISABLE:
+        return (Option(transport="", http=http),) if speaks is not Speaks.UNKNOWN else (plain_http, Option(transport=""))
+    if http:
+        return (Option(transport=chains.TLS, protocols=MESH_ALL, http=True, mutual_tls=True), Option(transport=chains.RAW, http=True))
+    own_tls, plain = Option(transport=chains.TLS), Option(transport=chains.RAW)
+    if speaks is Speaks.TCP:
+        return (Option(transport=chains.TLS, protocols=MESH_ALL, mutual_tls=True), plain, own_tls)
+    return (tls_http, Option(transport=chains.TLS, protocols=MESH_TCP, mutual_tls=True), plain_http, plain, own_tls)
+
+
+def speaks(protocol: Protocol) -> Speaks:
+    """What a service port's protocol tells of its connections."""
+    if protocol.is_http:
+        return Speaks.HTTP
+    return Speaks.UNKNOWN if protocol is Protocol.AUTO else Speaks.TCP
+
+
+_built: memo.Memo[WireResource] = memo.Memo(4096)
+
+
+def build(view: ProxyView) -> WireResource:
+    """`virtualInbound`; the same for all proxies of equal policies whose ports are the same."""
+    objects = (view.mesh, view.mutual_tls, view.authorization, view.jwt_rules, *view.inbound)
+    return _built.get(objects, None, lambda: _build(view))
+
+
+def _build(view: ProxyView) -> WireResource:
+    mesh = view.mesh
+    ports = _first_of_each_port(view.inbound)
+    hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh)
+    blocked = chains.match(port=mesh.proxy_inbound_listen_port)
+    found = [chains.chain("virtualInbound-blackhole", [hole], blocked)]
+    security = _Security(view)
+    for mode_port in sorted(set(view.mutual_tls.ports) - {port.target_port for port in ports}):
+        found += _chains(view, security, None, mode_port)
+    found += _chains(view, security, None, None)
+    for port in ports:
+        found += _chains(view, security, port, port.target_port)
+    listener = listener_pb2.Listener(
+        name=names.VIRTUAL_INBOUND,
+        address=messages.address("0.0.0.0", mesh.proxy_inbound_listen_port),
+        traffic_direction=base_pb2.INBOUND,
+        filter_chains=found,
+        listener_filters=_inspectors(view, ports),
+        listener_filters_timeout=messages.duration(mesh.protocol_detection_timeout),
+        continue_on_listener_filters_timeout=True,
+        access_log=access_log.of_listener(mesh),
+    )
+    return messages.resource(listener.name, listener)
+
+
+def _first_of_each_port(inbound: Iterable[InboundPort]) -> list[InboundPort]:
+    """Two services may point at one port of the application: the first decides what it speaks."""
+    found: dict[int, InboundPort] = {}
+    for port in inbound:
+        if port.service_port.protocol is not Protocol.UDP:
+            found.setdefault(port.target_port, port)
+    return [found[number] for number in sorted(found)]
+
+
+def _inspectors(view: ProxyView, ports: list[InboundPort]) -> list[Any]:
+    """Ports where nothing depends on the first bytes are not looked at, so that the server may speak first there."""
+    plain = [port.target_port for port in ports if view.mutual_tls.of(port.target_port) is MutualTlsMode.DISABLE]
+    plain += [port for port, mode in view.mutual_tls.ports.items() if mode is MutualTlsMode.DISABLE and port not in plain]
+    known_plain = [port for port in plain if any(p.target_port == port and speaks(p.service_port.protocol) is not Speaks.UNKNOWN for p in ports)]
+    said = [port.target_port for port in ports if speaks(port.service_port.protocol) is not Speaks.UNKNOWN]
+    return [
+        listener_filters.ORIGINAL_DST,
+        listener_filters.except_ports(listener_filters.TLS_INSPECTOR, known_plain),
+        listener_filters.except_ports(listener_filters.HTTP_INSPECTOR, said),
+    ]
+
+
+class _Security:
+    """The filters that policies put in front of the application: the same in all chains, so built once."""
+
+    def __init__(self, view: ProxyView) -> None:
+        self.http = [*jwt.filters(view), *rbac.http_filters(view.authorization, view.mesh)]
+        self.network = rbac.network_filters(view.authorization, view.mesh)
+        self.trust_domains = (view.mesh.trust_domain, *view.mesh.trust_domain_aliases)
+
+
+def _chains(view: ProxyView, security: _Security, port: InboundPort | None, number: int | None) -> list[Any]:
+    """The chains of one port; of a port without a service when `port` is None, of all the rest when `number` is too."""
+    mode = view.mutual_tls.mode if number is None else view.mutual_tls.of(number)
+    known = speaks(port.service_port.protocol) if port else Speaks.UNKNOWN
+    result = []
+    for option in options(mode, known):
+        condition = chains.match(port=number, transport=option.transport, protocols=option.protocols)
+        filters = _http(view, security, port, number, option) if option.http else _tcp(view, security, port, option)
+        socket = tls.mesh_server(security.trust_domains, option.http, view.mesh.min_tls_version) if option.mutual_tls else None
+        result.append(chains.chain(_name(port, number, option), filters, condition, socket))
+    return result
+
+
+def _name(port: InboundPort | None, number: int | None, option: Option) -> str:
+    if port is not None:
+        return f"0.0.0.0_{number}"
+    suffix = "-catchall-http" if option.http else ""
+    return f"virtualInbound{suffix}" if number is None else f"virtualInbound-{number}{suffix}"
+
+
+def _service(port: InboundPort | None) -> tuple[str, str, str]:
+    return (port.service.hostname, port.service.name, port.service.namespace) if port else ("", "", "")
+
+
+def _http(view: ProxyView, security: _Security, port: InboundPort | None, number: int | None, option: Option) -> list[Any]:
+    grpc = port is not None and port.service_port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB}
+    settings = http_connection_manager.Settings(
+        place=http_connection_manager.Place.INBOUND,
+        stat_prefix=f"inbound_0.0.0.0_{number or PASSTHROUGH_PORT}",
+        filters=[peers.KEEP, *security.http, http_filters.ROUTER],
+        routes=routes.inbound(port) if port else routes.inbound_passthrough(),
+        stats=stats.of_requests_received(option.mutual_tls, *_service(port), grpc),
+    )
+    return [http_connection_manager.build(settings, view.mesh)]
+
+
+def _tcp(view: ProxyView, security: _Security, port: InboundPort | None, option: Option) -> list[Any]:
+    cluster = names.inbound(port.target_port) if port else names.INBOUND_PASSTHROUGH_CLUSTER
+    loggers = stats.of_connections_received(option.mutual_tls, *_service(port))
+    return [*security.network, tcp_proxies.to_cluster(cluster, view.mesh, loggers)]

@@ -1,0 +1,1 @@
+"""What a proxy tells of its traffic: access logs and request metrics."""

@@ -1,0 +1,1 @@
+"""Where a proxy sends HTTP requests: route configurations, virtual hosts, matches and actions."""

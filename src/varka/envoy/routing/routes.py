@@ -1,0 +1,209 @@
+"""Route configurations of a sidecar: for requests of the application (by port, `9080`), and to it (`inbound|9080||`).
+
+A configuration for a port holds a virtual host for every service with that port, so with a thousand services it is
+long, and a change touches a few hosts of it. The serialised hosts are therefore kept, and a configuration is their
+concatenation, which the protobuf wire format allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import wrappers_pb2
+
+from varka.base.wire import WireResource
+from varka.envoy import memo, messages, names, protowire
+from varka.envoy.listeners import outbound_ports
+from varka.envoy.routing import domains, route_actions, virtual_hosts
+from varka.envoy.security import peers
+from varka.model.services import Hostname, Service
+from varka.model.traffic import VirtualService
+from varka.model.view import InboundPort, MeshSettings, OutboundView, Proxy
+
+HTTP_DEFAULT_PORT = 80
+VIRTUAL_HOSTS = protowire.number(route_pb2.RouteConfiguration, "virtual_hosts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One virtual host: its domains in order of preference, and its bytes when it has all of them."""
+
+    name: str
+    domains: tuple[str, ...]
+    message: Any
+    body: bytes
+
+
+_parts: memo.Memo[Part] = memo.Memo(65536)
+_configurations: memo.Memo[list[WireResource]] = memo.Memo(1024)
+
+
+def outbound(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireResource]:
+    """The route configurations that the outbound listeners ask for, in order of name."""
+    domain = proxy.dns_domain or f"{proxy.namespace}.svc.{mesh.cluster_domain}"
+    keys = _label_keys.get((view.virtual_services,), None, lambda: virtual_hosts.label_keys(view.virtual_services))
+    labels = tuple((key, proxy.labels.get(key)) for key in keys)
+
+    wanted = tuple(outbound_ports.route_names(view))
+
+    def build() -> list[WireResource]:
+        return [_of_name(name, view, mesh, proxy, domain) for name in wanted]
+
+    objects = (view.services, view.virtual_services, view.destination_rules, mesh)
+    return _configurations.get(objects, (domain, proxy.namespace, labels, wanted), build)
+
+
+def _of_name(name: str, view: OutboundView, mesh: MeshSettings, proxy: Proxy, domain: str) -> WireResource:
+    """`name` is a port, or `host:port` for a sniffed port of a single service."""
+    host, _, text = name.rpartition(":")
+    origin = virtual_hosts.Origin(view=view, mesh=mesh, services=virtual_hosts.index(view), port=int(text), namespace=proxy.namespace, labels=proxy.labels)
+    if host:
+        part = _of_service(origin, origin.services[Hostname(host)], _virtual_services(view), domain, alone=True)
+        return assemble(name, [part])
+    parts = list(_of_port(origin, domain))
+    parts.append(catch_all(mesh.outbound_registry_only))
+    return assemble(name, parts)
+
+
+def _of_port(origin: virtual_hosts.Origin, domain: str) -> Iterable[Part]:
+    ruled = _virtual_services(origin.view)
+    for service in origin.view.services:
+        port = service.port(origin.port)
+        if port is not None and (port.protocol.is_http or port.protocol.value == "AUTO"):
+            yield _of_service(origin, service, ruled, domain, alone=False)
+    if origin.port != HTTP_DEFAULT_PORT:
+        return
+    for virtual_service in origin.view.virtual_services:
+        for host in virtual_service.hosts:
+            if host not in origin.services and virtual_service.http and not _covers(host, origin):
+                yield _of_rules_only(origin, host, virtual_service, domain)
+
+
+def _covers(host: str, origin: virtual_hosts.Origin) -> bool:
+    """Whether a wildcard stands for services of the registry, whose virtual hosts then carry its rules."""
+    return host.startswith("*") and any(service.endswith(host[1:]) for service in origin.services)
+
+
+_label_keys: memo.Memo[tuple[str, ...]] = memo.Memo(64)
+_rules: memo.Memo[tuple[dict[str, VirtualService], list[tuple[str, VirtualService]]]] = memo.Memo(64)
+Ruled = tuple[dict[str, VirtualService], list[tuple[str, VirtualService]]]
+
+
+def _virtual_services(view: OutboundView) -> Ruled:
+    """The VirtualService of each exact host, and those of wildcards, most specific first."""
+
+    def build() -> Ruled:
+        exact: dict[str, VirtualService] = {}
+        wild: dict[str, VirtualService] = {}
+        for virtual_service in view.virtual_services:
+            if virtual_service.http:
+                for host in virtual_service.hosts:
+                    (wild if host.startswith("*") else exact).setdefault(host, virtual_service)
+        return exact, sorted(wild.items(), key=lambda item: (-len(item[0]), item[0]))
+
+    return _rules.get((view.virtual_services,), None, build)
+
+
+def _rules_for(ruled: Ruled, host: str) -> VirtualService | None:
+    exact, wild = ruled
+    found = exact.get(host)
+    if found is None and wild:
+        found = next((rules for pattern, rules in wild if host.endswith(pattern[1:])), None)
+    return found
+
+
+def _of_service(origin: virtual_hosts.Origin, service: Service, ruled: Ruled, domain: str, alone: bool) -> Part:
+    rules = _rules_for(ruled, service.hostname)
+    own_rule = origin.view.destination_rules.get(service.hostname)
+    objects = (service, own_rule, origin.mesh, *virtual_hosts.dependencies(origin, rules))
+    labels = virtual_hosts.labels_looked_at((rules,) if rules else (), origin.labels)
+
+    def build() -> Part:
+        names_of = ("*",) if alone else domains.of_host(service.hostname, domain, service.addresses)
+        found = virtual_hosts.routes(origin, rules) if rules else [virtual_hosts.default_route(origin, service)]
+        return part(f"{service.hostname}:{origin.port}", names_of, found, not service.mesh_external)
+
+    return _parts.get(objects, (origin.port, domain, origin.namespace, labels, alone), build)
+
+
+def _of_rules_only(origin: virtual_hosts.Origin, host: str, rules: VirtualService, domain: str) -> Part:
+    labels = virtual_hosts.labels_looked_at((rules,), origin.labels)
+    objects = (origin.mesh, *virtual_hosts.dependencies(origin, rules))
+
+    def build() -> Part:
+        return part(f"{host}:{origin.port}", domains.of_host(host, domain), virtual_hosts.routes(origin, rules), inside=True)
+
+    return _parts.get(objects, (host, origin.port, domain, origin.namespace, labels), build)
+
+
+def part(name: str, names_of: tuple[str, ...], rules: list[Any], inside: bool) -> Part:
+    """A virtual host ready to be put into a configuration."""
+    message = virtual_hosts.virtual_host(name, names_of, rules, inside)
+    return Part(name=name, domains=names_of, message=message, body=message.SerializeToString(deterministic=True))
+
+
+def catch_all(registry_only: bool) -> Part:
+    """Where requests to unknown hosts go: on to the address that was asked for, or nowhere."""
+    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"))
+    if registry_only:
+        route.name = "block_all"
+        route.direct_response.status = 502
+    else:
+        route.name = "allow_any"
+        route.route.CopyFrom(route_actions.forward(None, None, 0))
+        route.route.cluster = names.PASSTHROUGH_CLUSTER
+    return part(route.name, ("*",), [route], inside=False)
+
+
+def assemble(name: str, parts: Iterable[Part]) -> WireResource:
+    """The configuration of these hosts; a domain belongs to the first that claims it, since Envoy refuses doubles."""
+    head = route_pb2.RouteConfiguration(
+        name=name,
+        ignore_port_in_host_matching=True,
+        validate_clusters=wrappers_pb2.BoolValue(value=False),
+        max_direct_response_body_size_bytes=messages.uint32(1 << 20),
+    )
+    chunks = [head.SerializeToString(deterministic=True)]
+    taken: set[str] = set()
+    for item in parts:
+        body = item.body
+        free = tuple(domain for domain in item.domains if domain.lower() not in taken)
+        if not free:
+            continue
+        if len(free) != len(item.domains):
+            message = route_components_pb2.VirtualHost()
+            message.CopyFrom(item.message)
+            del message.domains[:]
+            message.domains.extend(free)
+            body = message.SerializeToString(deterministic=True)
+        taken.update(domain.lower() for domain in free)
+        chunks.append(protowire.tagged(VIRTUAL_HOSTS, body))
+    return WireResource(name=name, type_url=messages.ROUTE, body=b"".join(chunks))
+
+
+def inbound(port: InboundPort) -> Any:
+    """The configuration that stands in an inbound listener: everything goes to the application, without what only proxies say."""
+    name = names.inbound(port.target_port)
+    operation = f"{port.service.hostname}:{port.service_port.number}/*"
+    return _inbound(name, f"inbound|http|{port.service_port.number}", operation)
+
+
+def inbound_passthrough() -> Any:
+    """The same for ports that no service points at."""
+    return _inbound(names.INBOUND_PASSTHROUGH_CLUSTER, "inbound|http|0", ":0/*")
+
+
+def _inbound(cluster: str, host: str, operation: str) -> Any:
+    action = route_actions.forward(None, None, 0)
+    action.cluster = cluster
+    route = route_components_pb2.Route(
+        name="default",
+        match=route_components_pb2.RouteMatch(prefix="/"),
+        route=action,
+        decorator=route_components_pb2.Decorator(operation=operation),
+    )
+    only = route_components_pb2.VirtualHost(name=host, domains=["*"], routes=[route], request_headers_to_remove=peers.TAKE_OFF)
+    return route_pb2.RouteConfiguration(name=cluster, virtual_hosts=[only], validate_clusters=messages.FALSE)

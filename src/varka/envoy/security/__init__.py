@@ -1,0 +1,1 @@
+"""How a proxy knows its peers and what it lets them do: TLS contexts, RBAC and JWT filters."""

@@ -1,0 +1,1 @@
+"""Whom a proxy may talk to: clusters, their endpoints and how load is spread over them."""

@@ -1,0 +1,233 @@
+"""Clusters: the groups of addresses that a proxy may open connections to, and how it opens them.
+
+Outbound there is one per service port and subset, `outbound|9080|v1|reviews.default.svc.cluster.local`; inbound one
+per port of the application, `inbound|9080||`; and three fixed ones for traffic that no service stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+
+from varka.base.wire import WireResource
+from varka.envoy import memo, messages, names, protowire
+from varka.envoy.security import policies, tls
+from varka.envoy.upstreams import balancing, endpoints, upstream_protocols
+from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
+from varka.model.traffic import ConnectionPool, DestinationRule, TlsMode, TrafficPolicy
+from varka.model.view import InboundPort, MeshSettings, OutboundView
+
+Cluster = cluster_pb2.Cluster
+METADATA = protowire.number(Cluster, "metadata")
+TYPES = {
+    Resolution.EDS: Cluster.EDS,
+    Resolution.DNS: Cluster.STRICT_DNS,
+    Resolution.DNS_ROUND_ROBIN: Cluster.LOGICAL_DNS,
+    Resolution.PASSTHROUGH: Cluster.ORIGINAL_DST,
+}
+_outbound: memo.Memo[tuple[WireResource, ...]] = memo.Memo(32768)
+NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+
+
+def outbound(view: OutboundView, mesh: MeshSettings) -> list[WireResource]:
+    """Every cluster of every service that the view shows, in the order of services and ports."""
+    result: list[WireResource] = []
+    for service in view.services:
+        rule = view.destination_rules.get(service.hostname)
+        for port in service.ports:
+            known = NO_ENDPOINTS if service.resolution is Resolution.EDS else view.endpoints.get((service.hostname, port.number), NO_ENDPOINTS)
+            result.extend(of_port(service, port, rule, known, mesh))
+    return result
+
+
+def of_port(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings) -> tuple[WireResource, ...]:
+    """The cluster of a port and those of its subsets; `known` matters only where addresses are part of the cluster."""
+    return _outbound.get((service, port, rule, known, mesh), None, lambda: _of_port(service, port, rule, known, mesh))
+
+
+def _of_port(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings) -> tuple[WireResource, ...]:
+    if port.protocol.value == "UDP":
+        return ()
+    subsets = ("", *(subset.name for subset in rule.subsets)) if rule else ("",)
+    return tuple(_described(build(service, port, rule, known, mesh, name), service, port, rule, name) for name in subsets)
+
+
+def build(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str = "") -> Any:
+    """One outbound cluster as a message, without its metadata."""
+    name = names.outbound(port.number, subset, service.hostname)
+    policy = policies.merged(rule, port.number, subset)
+    kind = TYPES[service.resolution]
+    pool = policy.connection_pool
+    cluster = Cluster(
+        name=name,
+        type=kind,
+        connect_timeout=messages.duration(pool.connect_timeout if pool and pool.connect_timeout else mesh.connect_timeout),
+        circuit_breakers=_breakers(pool),
+    )
+    if kind == Cluster.EDS:
+        cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=messages.ADS, service_name=name))
+    elif kind != Cluster.ORIGINAL_DST:
+        cluster.dns_lookup_family = Cluster.V4_ONLY
+        cluster.load_assignment.CopyFrom(_dns_assignment(name, service, port, known, rule, subset))
+    balancing.apply(cluster, policy, passthrough=kind == Cluster.ORIGINAL_DST)
+    _apply_keepalive(cluster, pool, mesh)
+    upstream_protocols.apply(cluster, port.protocol, pool, mesh)
+    _apply_tls(cluster, service, port, policy, known, mesh, subset)
+    return cluster
+
+
+def _described(cluster: Any, service: Service, port: ServicePort, rule: DestinationRule | None, subset: str) -> WireResource:
+    """The cluster with what telemetry and people want to know of it, flat because log formats cannot look into lists."""
+    fields = {
+        "service_host": service.hostname,
+        "service_name": service.name,
+        "service_namespace": service.namespace,
+        "request_protocol": request_protocol(port),
+    }
+    if rule is not None:
+        fields["config"] = f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
+    if subset:
+        fields["subset"] = subset
+    metadata = protowire.tagged(METADATA, protowire.text_metadata("istio", fields))
+    return WireResource(name=cluster.name, type_url=messages.CLUSTER, body=cluster.SerializeToString(deterministic=True) + metadata)
+
+
+def request_protocol(port: ServicePort) -> str:
+    """The value of Istio's label of that name: `grpc`, `http` or `tcp`."""
+    if port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB}:
+        return "grpc"
+    return "http" if port.protocol.is_http or port.protocol is Protocol.AUTO else "tcp"
+
+
+def _dns_assignment(name: str, service: Service, port: ServicePort, known: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str) -> Any:
+    if known:
+        return endpoints.assignment(name, endpoints.of_subset(known, rule, subset))
+    host = service.external_name or service.hostname
+    if host.startswith("*"):
+        return endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    address = messages.address(host, port.number)
+    single = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=address))
+    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[single])])
+
+
+def _thresholds(pool: ConnectionPool | None) -> Any:
+    limit = messages.MAX_UINT32
+    return circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_connections=messages.uint32((pool and pool.max_connections) or limit),
+        max_pending_requests=messages.uint32((pool and pool.http1_max_pending_requests) or limit),
+        max_requests=messages.uint32((pool and pool.http2_max_requests) or limit),
+        max_retries=messages.uint32(limit if pool is None or pool.max_retries is None else pool.max_retries),
+        track_remaining=True,
+    )
+
+
+NO_LIMITS = circuit_breaker_pb2.CircuitBreakers(thresholds=[_thresholds(None)])
+
+
+def _breakers(pool: ConnectionPool | None) -> Any:
+    return NO_LIMITS if pool is None else circuit_breaker_pb2.CircuitBreakers(thresholds=[_thresholds(pool)])
+
+
+def _apply_keepalive(cluster: Any, pool: ConnectionPool | None, mesh: MeshSettings) -> None:
+    if pool is None or not pool.tcp_keepalive:
+        if mesh.tcp_keepalive:
+            cluster.upstream_connection_options.tcp_keepalive.SetInParent()
+        return
+    keepalive = cluster.upstream_connection_options.tcp_keepalive
+    keepalive.SetInParent()
+    if pool.tcp_keepalive_probes:
+        keepalive.keepalive_probes.value = pool.tcp_keepalive_probes
+    if pool.tcp_keepalive_time:
+        keepalive.keepalive_time.value = int(pool.tcp_keepalive_time)
+    if pool.tcp_keepalive_interval:
+        keepalive.keepalive_interval.value = int(pool.tcp_keepalive_interval)
+
+
+def _apply_tls(cluster: Any, service: Service, port: ServicePort, policy: TrafficPolicy, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str) -> None:
+    settings = policy.tls
+    if settings is None:
+        if (mesh.enable_auto_mtls and not port.protocol.is_tls) or (mesh.enable_auto_mtls and not service.mesh_external):
+            _apply_auto_mtls(cluster, service, port, known, subset)
+        return
+    if settings.mode is TlsMode.DISABLE:
+        return
+    if settings.mode is TlsMode.ISTIO_MUTUAL:
+        sni = settings.sni or names.outbound_sni(port.number, subset, service.hostname)
+        identities = settings.subject_alt_names or service.service_accounts
+        cluster.transport_socket.CopyFrom(tls.mesh_client(sni, identities, tls.mesh_alpn(port.protocol)))
+        return
+    alpn = ("h2",) if port.protocol.is_http2 else ()
+    host = "" if service.hostname.startswith("*") else service.hostname
+    cluster.transport_socket.CopyFrom(tls.client(settings, host, alpn))
+
+
+def _apply_auto_mtls(cluster: Any, service: Service, port: ServicePort, known: tuple[Endpoint, ...], subset: str) -> None:
+    """mTLS to the endpoints that have a sidecar, plain bytes to the others.
+
+    Which is which stands in the endpoint's metadata. A cluster that takes the address from the connection has no
+    endpoints to look at: there it is mTLS only if all that are known can do it.
+    """
+    sni = names.outbound_sni(port.number, subset, service.hostname)
+    if cluster.type == Cluster.ORIGINAL_DST:
+        if known and all(endpoint.mutual_tls for endpoint in known):
+            cluster.transport_socket.CopyFrom(tls.mesh_client(sni, service.service_accounts, tls.mesh_alpn(port.protocol)))
+        return
+    socket = tls.mesh_client(sni, service.service_accounts, tls.mesh_alpn(port.protocol))
+    cluster.transport_socket_matches.add(name="tlsMode-istio", match=ISTIO_MODE, transport_socket=socket)
+    cluster.transport_socket_matches.append(WITHOUT_MTLS)
+
+
+ISTIO_MODE = messages.struct({names.TLS_MODE_KEY: names.TLS_MODE_ISTIO})
+WITHOUT_MTLS = Cluster.TransportSocketMatch(name="tlsMode-disabled", match=messages.struct({}), transport_socket=tls.RAW)
+
+
+def inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
+    """`inbound|9080||`: the application itself, at the address that the client asked for."""
+    return _inbound.get((port, mesh), None, lambda: _build_inbound(port, mesh))
+
+
+_inbound: memo.Memo[WireResource] = memo.Memo()
+
+
+def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
+    name = names.inbound(port.target_port)
+    cluster = Cluster(
+        name=name,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=messages.duration(mesh.connect_timeout),
+        circuit_breakers=NO_LIMITS,
+        upstream_bind_config=messages.INBOUND_BIND,
+    )
+    upstream_protocols.apply(cluster, port.service_port.protocol, None, mesh)
+    return _described(cluster, port.service, port.service_port, None, "")
+
+
+def fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
+    """The clusters that do not come from services: where unknown traffic goes, and where refused traffic ends."""
+    return _fixed.get((mesh,), sidecar, lambda: _build_fixed(mesh, sidecar))
+
+
+_fixed: memo.Memo[list[WireResource]] = memo.Memo(64)
+
+
+def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
+    passthrough = Cluster(
+        name=names.PASSTHROUGH_CLUSTER,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=messages.duration(mesh.connect_timeout),
+        circuit_breakers=NO_LIMITS,
+    )
+    upstream_protocols.follow_client(passthrough)
+    hole = Cluster(name=names.BLACK_HOLE_CLUSTER, type=Cluster.STATIC, connect_timeout=messages.duration(mesh.connect_timeout))
+    clusters = [passthrough, hole] if sidecar else [hole]
+    if sidecar:
+        within = Cluster()
+        within.CopyFrom(passthrough)
+        within.name = names.INBOUND_PASSTHROUGH_CLUSTER
+        within.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
+        clusters.append(within)
+    return [messages.resource(cluster.name, cluster) for cluster in clusters]

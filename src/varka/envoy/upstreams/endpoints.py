@@ -1,0 +1,133 @@
+"""Endpoints: the addresses behind a cluster, grouped by locality, with what the cluster must know of each.
+
+An endpoint with a sidecar carries `tlsMode: istio`, by which the cluster chooses mesh mTLS for it; its workload travels
+along for telemetry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2, health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+
+from varka.base.wire import WireResource
+from varka.envoy import memo, messages, names, protowire
+from varka.envoy.security import policies
+from varka.envoy.upstreams import localities
+from varka.model.services import Endpoint, Health, Resolution, Service
+from varka.model.traffic import DestinationRule
+from varka.model.view import OutboundView
+
+HEALTH = {
+    Health.HEALTHY: health_check_pb2.HEALTHY,
+    Health.UNHEALTHY: health_check_pb2.UNHEALTHY,
+    Health.DRAINING: health_check_pb2.DRAINING,
+}
+Assignment = endpoint_pb2.ClusterLoadAssignment
+GROUPS = protowire.number(Assignment, "endpoints")
+ENDPOINTS = protowire.number(endpoint_components_pb2.LocalityLbEndpoints, "lb_endpoints")
+METADATA = protowire.number(endpoint_components_pb2.LbEndpoint, "metadata")
+MTLS = protowire.text_metadata(names.TRANSPORT_SOCKET_METADATA, {names.TLS_MODE_KEY: names.TLS_MODE_ISTIO})
+NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+
+_assignments: memo.Memo[WireResource] = memo.Memo(65536)
+_single: memo.Memo[bytes] = memo.Memo(65536)
+
+
+def outbound(view: OutboundView, locality: str) -> list[WireResource]:
+    """The load assignment of every EDS cluster; one without endpoints is sent empty, so that Envoy need not wait for it."""
+    result: list[WireResource] = []
+    for service in view.services:
+        if service.resolution is not Resolution.EDS:
+            continue
+        rule = view.destination_rules.get(service.hostname)
+        for port in service.ports:
+            if port.protocol.value == "UDP":
+                continue
+            found = view.endpoints.get((service.hostname, port.number), NO_ENDPOINTS)
+            result.append(_of(service, port.number, found, rule, "", locality))
+            if rule is not None:
+                result.extend(_of(service, port.number, found, rule, subset.name, locality) for subset in rule.subsets)
+    return result
+
+
+def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str, locality: str) -> WireResource:
+    name = names.outbound(port, subset, service.hostname)
+
+    def build() -> WireResource:
+        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), locality)
+        return WireResource(name=name, type_url=messages.ENDPOINT, body=_serialised(name, ranked))
+
+    return _assignments.get((found, rule), (name, locality), build)
+
+
+def of_subset(found: Iterable[Endpoint], rule: DestinationRule | None, subset: str) -> tuple[Endpoint, ...]:
+    """The endpoints that carry all labels of the subset."""
+    if not subset or rule is None:
+        return tuple(found)
+    labels = next((candidate.labels for candidate in rule.subsets if candidate.name == subset), None)
+    if labels is None:
+        return ()
+    wanted = tuple(labels.items())
+    return tuple(endpoint for endpoint in found if all(endpoint.labels.get(key) == value for key, value in wanted))
+
+
+def assignment(name: str, found: tuple[Endpoint, ...]) -> Any:
+    """The load assignment as a message, for a cluster that carries its own."""
+    return Assignment.FromString(_serialised(name, localities.arrange(found, policies.NO_POLICY, "")))
+
+
+def _serialised(name: str, groups: Iterable[localities.Group]) -> bytes:
+    head = Assignment(cluster_name=name)
+    return bytes(head.SerializeToString(deterministic=True)) + b"".join([protowire.tagged(GROUPS, _group(group)) for group in groups])
+
+
+def _group(group: localities.Group) -> bytes:
+    head = endpoint_components_pb2.LocalityLbEndpoints(
+        locality=_locality(group.locality) if group.locality else None,
+        load_balancing_weight=messages.uint32(group.weight),
+        priority=group.priority,
+    )
+    return bytes(head.SerializeToString(deterministic=True)) + b"".join([protowire.tagged(ENDPOINTS, _endpoint(item)) for item in group.endpoints])
+
+
+def _locality(locality: str) -> Any:
+    region, _, rest = locality.partition("/")
+    zone, _, subzone = rest.partition("/")
+    return base_pb2.Locality(region=region, zone=zone, sub_zone=subzone)
+
+
+def _endpoint(endpoint: Endpoint) -> bytes:
+    return _single.get((endpoint,), None, lambda: _build(endpoint))
+
+
+def _build(endpoint: Endpoint) -> bytes:
+    message = endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(address=messages.address(endpoint.address, endpoint.port)),
+        health_status=HEALTH[endpoint.health],
+        load_balancing_weight=messages.uint32(max(1, endpoint.weight)),
+    )
+    metadata = protowire.text_metadata("istio", workload_fields(endpoint))
+    if endpoint.mutual_tls:
+        metadata += MTLS
+    return bytes(message.SerializeToString(deterministic=True)) + protowire.tagged(METADATA, metadata)
+
+
+def workload_fields(endpoint: Endpoint) -> dict[str, str]:
+    """`workload` as Istio writes it (name;namespace;canonical service;revision;cluster), and the same by name for telemetry."""
+    labels = endpoint.labels
+    service = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or labels.get("app") or endpoint.workload
+    revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    fields = {
+        "workload": f"{endpoint.workload};{endpoint.namespace};{service};{revision};Kubernetes",
+        "workload_name": endpoint.workload,
+        "workload_namespace": endpoint.namespace,
+        "canonical_service": service,
+        "canonical_revision": revision,
+        "app": labels.get("app", ""),
+        "version": labels.get("version", ""),
+        "principal": endpoint.service_account,
+    }
+    return {key: value for key, value in fields.items() if value}

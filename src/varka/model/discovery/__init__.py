@@ -1,0 +1,1 @@
+"""Which services exist and who answers for them: from Services, EndpointSlices, ServiceEntries and pods."""

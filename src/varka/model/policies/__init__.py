@@ -1,0 +1,1 @@
+"""Who may talk to whom, and how: peer authentication and authorization, merged by scope."""

@@ -1,0 +1,1 @@
+"""Where traffic goes: Gateways, VirtualServices and DestinationRules, and who may see them."""
