@@ -12,7 +12,8 @@ from typing import Any
 
 from varka.base.clock import SystemClock
 from varka.client.api import Gvr, Object
-from varka.cluster.apiserver import certificates, plugins
+from varka.cluster.apiserver import plugins
+from varka.cluster.apiserver.access import certificates
 from varka.cluster.apiserver.server import ApiServer, ServerSettings
 
 PODS, NODES = Gvr("", "v1", "pods"), Gvr("", "v1", "nodes")

@@ -13,7 +13,7 @@ from tests.builders.cluster_server import Cluster
 from tests.fakes.podruntime import ProcessPodRuntime
 
 from varka.client.api import Gvr
-from varka.cluster.apiserver import tokens
+from varka.cluster.apiserver.access import tokens
 
 pytestmark = pytest.mark.system
 

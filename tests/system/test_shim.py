@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from varka.base.errors import VarkaError
-from varka.cluster.runtime import capabilities, logfiles, shim_client
+from varka.cluster.runtime import capabilities, logfiles
+from varka.cluster.runtime.shim import client as shim_client
 
 NAMESPACES = ["--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child=SIGKILL"]
 PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}

@@ -27,7 +27,8 @@ from varka.base.clock import SystemClock
 from varka.client.api import Api, Object
 from varka.client.informers import Informers, Key
 from varka.cluster import settings, state
-from varka.cluster.apiserver import certificates, plugins, server
+from varka.cluster.apiserver import plugins, server
+from varka.cluster.apiserver.access import certificates
 from varka.cluster.controllers import loops
 from varka.cluster.controllers.loadbalancers import Allocation, Balancer
 from varka.cluster.controllers.settings import ControllerSettings

@@ -32,7 +32,7 @@ def test_descendants() -> None:
         ("/v/bin/python3 -P -m varka.cluster.relay --state /s", "relay, supervisor, init"),
         ("/v/bin/python3 -I -S /x/varka/cluster/supervisor.py /s", "relay, supervisor, init"),
         ("/v/envoy/_bin/envoy -c /etc/istio/proxy/envoy-rev.json", "Envoys"),
-        ("/v/bin/python3 -I -S /x/varka/cluster/runtime/shim.py /s/pods/1", "shims"),
+        ("/v/bin/python3 -I -S /x/varka/cluster/runtime/shim/shim.py /s/pods/1", "shims"),
         ("/v/bin/python3 -E -s /x/samples/apps/reviews.py", "applications"),
     ],
 )

@@ -13,19 +13,10 @@ from varka.base import clock as clocks
 from varka.base.errors import VarkaError
 from varka.client.api import Api, Object
 from varka.client.informers import Informers
-from varka.cluster.apiserver import (
-    authentication,
-    authorization,
-    bootstrap_roles,
-    escalation,
-    metrics_api,
-    protobuf,
-    reviews,
-    streams,
-    tokens,
-    webhooks,
-)
-from varka.cluster.apiserver.certificates import Pki
+from varka.cluster.apiserver import metrics_api, protobuf, streams
+from varka.cluster.apiserver.access import authentication, authorization, bootstrap_roles, escalation, reviews, tokens
+from varka.cluster.apiserver.access.certificates import Pki
+from varka.cluster.apiserver.admission import webhooks
 from varka.cluster.apiserver.registry import Registry
 from varka.cluster.apiserver.request import Extensions, ServerContext
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import ApiError, Object
-from varka.cluster.runtime import etc_files, probes, shim_client, telling
+from varka.cluster.runtime import etc_files, probes, telling
 from varka.cluster.runtime.catalog import Catalog
 from varka.cluster.runtime.containers import ContainerRunner
+from varka.cluster.runtime.shim import client as shim_client
 from varka.cluster.runtime.status import ContainerState, PodState
 from varka.cluster.runtime.telling import retries
 from varka.cluster.runtime.volumes import MountError, Volumes

@@ -16,10 +16,11 @@ from varka.base.clock import Clock, SystemClock, parse_rfc3339
 from varka.client import resources
 from varka.client.api import Api, ApiError, Object
 from varka.client.informers import Informer
-from varka.cluster.runtime import accounting, events, shim_client, streams
+from varka.cluster.runtime import accounting, events, streams
 from varka.cluster.runtime.catalog import Catalog
 from varka.cluster.runtime.pods import PodWorker
 from varka.cluster.runtime.programs import fallbacks
+from varka.cluster.runtime.shim import client as shim_client
 from varka.cluster.runtime.telling import retries
 
 log = logging.getLogger("varka.runtime")

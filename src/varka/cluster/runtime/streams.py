@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from varka.base.errors import VarkaError
 from varka.client.api import ApiError
 from varka.cluster.apiserver.podruntime import ContainerUsage, ExecSession, LogOptions
-from varka.cluster.runtime import logfiles, shim_client
+from varka.cluster.runtime import logfiles
+from varka.cluster.runtime.shim import client as shim_client
 
 if TYPE_CHECKING:
     from varka.cluster.runtime.accounting import Usage

@@ -12,7 +12,8 @@ import pytest
 from tests.fakes import clock
 from tests.fakes.api import FakeApi
 
-from varka.cluster.apiserver import authorization, certificates, plugins, tokens
+from varka.cluster.apiserver import plugins
+from varka.cluster.apiserver.access import authorization, certificates, tokens
 from varka.cluster.apiserver.registry import Registry
 from varka.cluster.apiserver.request import Attributes, User
 

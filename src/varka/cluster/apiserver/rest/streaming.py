@@ -47,7 +47,7 @@ def read(info: ResourceInfo, answer: Object, wanted: Wanted, include: str) -> Ob
 
 
 def _table(info: ResourceInfo, objects: list[Object], include: str, version: str, page: Page | None = None) -> Object:
-    from varka.cluster.apiserver import tables  # loaded with the first table
+    from varka.cluster.apiserver import tables
 
     table: Object = tables.render(info, objects, include or "Metadata")
     meta: Object = {"resourceVersion": version}

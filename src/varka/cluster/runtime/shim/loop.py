@@ -13,8 +13,8 @@ import struct
 import termios
 import time
 
-from varka.cluster.runtime import shim_root
-from varka.cluster.runtime.shim_container import Container
+from varka.cluster.runtime.shim import root
+from varka.cluster.runtime.shim.container import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,16 +145,16 @@ class Shim:
                 os.dup2(end, number, inheritable=True)
             if spec.get("tty"):
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            shim_root.check(shim_root.libc.unshare(shim_root.CLONE_NEWNS), "unshare the mount namespace")
+            root.check(root.libc.unshare(root.CLONE_NEWNS), "unshare the mount namespace")
             os.write(ready, os.readlink("/proc/self/ns/mnt").encode() + b"\n")
             told = True
-            shim_root.mount("", "/", "", shim_root.MS_REC | shim_root.MS_PRIVATE)
-            shim_root.enter_root(shim_root.build_root(spec, os.path.join(self.folder, "scratch")))
+            root.mount("", "/", "", root.MS_REC | root.MS_PRIVATE)
+            root.enter_root(root.build_root(spec, os.path.join(self.folder, "scratch")))
         except OSError as error:
             os.write(ready, (str(error) if told else f"\n{error}").encode())
             os._exit(125)
         close_above(ready)
-        shim_root.become(spec, ready)
+        root.become(spec, ready)
 
     def exec(self, asked: Json, descriptors: list[int]) -> int:
         """Run a command beside a container, in its namespaces, on the given streams."""
@@ -171,13 +171,13 @@ class Shim:
                 if asked["tty"]:
                     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
                 handle = os.open(f"/proc/{container.pid}/ns/mnt", os.O_RDONLY)
-                shim_root.check(shim_root.libc.setns(handle, shim_root.CLONE_NEWNS), "enter the container's mounts")
+                root.check(root.libc.setns(handle, root.CLONE_NEWNS), "enter the container's mounts")
                 os.chdir("/")
                 close_above(2)
             except OSError as error:
                 os.write(2, f"{error}\n".encode())
                 os._exit(126)
-            shim_root.become({**container.spec, "command": asked["command"], "env": {**container.spec["env"], **({"TERM": "xterm"} if asked["tty"] else {})}})
+            root.become({**container.spec, "command": asked["command"], "env": {**container.spec["env"], **({"TERM": "xterm"} if asked["tty"] else {})}})
         for descriptor in descriptors:
             os.close(descriptor)
         return pid

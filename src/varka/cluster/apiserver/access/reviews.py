@@ -9,8 +9,8 @@ from typing import Any
 
 from varka.base import clock as clocks
 from varka.client.api import ApiError, Object
-from varka.cluster.apiserver import tokens
-from varka.cluster.apiserver.authorization import RoleAuthorizer
+from varka.cluster.apiserver.access import tokens
+from varka.cluster.apiserver.access.authorization import RoleAuthorizer
 from varka.cluster.apiserver.registry import ResourceInfo
 from varka.cluster.apiserver.request import Attributes, CreateHandler, ServerContext, User
 

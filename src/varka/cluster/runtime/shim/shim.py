@@ -22,7 +22,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.abspath(__file__).rpartition("/varka/")[0])
 
-from varka.cluster.runtime import shim_loop, shim_root
+from varka.cluster.runtime.shim import loop, root
 
 
 def main() -> None:
@@ -30,11 +30,11 @@ def main() -> None:
     folder = sys.argv[1]
     with open(os.path.join(folder, "sandbox.json")) as file:
         sandbox = json.load(file)
-    shim_root.mount("", "/", "", shim_root.MS_REC | shim_root.MS_PRIVATE)
-    shim_root.mount("proc", "/proc", "proc", shim_root.MS_NOSUID | shim_root.MS_NODEV)
+    root.mount("", "/", "", root.MS_REC | root.MS_PRIVATE)
+    root.mount("proc", "/proc", "proc", root.MS_NOSUID | root.MS_NODEV)
     name = sandbox["hostname"].encode()
-    shim_root.check(shim_root.libc.sethostname(name, len(name)), "set the host name")
-    shim_loop.Shim(folder).run()
+    root.check(root.libc.sethostname(name, len(name)), "set the host name")
+    loop.Shim(folder).run()
 
 
 if __name__ == "__main__":

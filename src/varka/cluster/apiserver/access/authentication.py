@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from varka.client.api import Api, ApiError
-from varka.cluster.apiserver import tokens
+from varka.cluster.apiserver.access import tokens
 from varka.cluster.apiserver.request import ANONYMOUS, Attributes, Authorizer, User
 
 PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.fakes.api import FakeApi
 
-from varka.cluster.apiserver import authorization, bootstrap_roles
-from varka.cluster.apiserver.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from varka.cluster.apiserver.access import authorization, bootstrap_roles
+from varka.cluster.apiserver.access.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 
 
 async def test_written_once() -> None:

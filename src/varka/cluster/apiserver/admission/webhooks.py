@@ -18,11 +18,13 @@ import jsonpatch
 
 from varka.client.api import Api, ApiError, Gvr, Object
 from varka.client.informers import Informers
-from varka.cluster.apiserver import errors, reviews, webhook_calls, webhook_rules
+from varka.cluster.apiserver import errors
+from varka.cluster.apiserver.access import reviews
+from varka.cluster.apiserver.admission import webhook_calls, webhook_rules
+from varka.cluster.apiserver.admission.webhook_rules import Call, Webhook
 from varka.cluster.apiserver.registry import Registry, ResourceInfo
 from varka.cluster.apiserver.request import Attributes
 from varka.cluster.apiserver.schema import cel
-from varka.cluster.apiserver.webhook_rules import Call, Webhook
 
 log = logging.getLogger(__name__)
 

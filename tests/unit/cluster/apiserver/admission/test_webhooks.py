@@ -14,7 +14,8 @@ from tests.fakes.api import FakeApi
 
 from varka.client.api import ApiError, Object
 from varka.client.informers import Informer, key_of
-from varka.cluster.apiserver import services, webhooks
+from varka.cluster.apiserver import services
+from varka.cluster.apiserver.admission import webhooks
 from varka.cluster.apiserver.registry import Registry, ResourceInfo
 from varka.cluster.apiserver.request import ADMIN, Attributes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from varka.cluster.apiserver import certificates
+from varka.cluster.apiserver.access import certificates
 
 NOW = datetime.now(UTC)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from varka.client.informers import Informer, key_of
-from varka.cluster.apiserver import authorization, bootstrap_roles
-from varka.cluster.apiserver.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from varka.cluster.apiserver.access import authorization, bootstrap_roles
+from varka.cluster.apiserver.access.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from varka.cluster.apiserver.request import ADMIN, ANONYMOUS, Attributes, User
 
 JANE = User(name="jane", groups=("devs", "system:authenticated"))

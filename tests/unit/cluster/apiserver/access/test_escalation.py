@@ -11,7 +11,7 @@ from tests.fakes.clock import settle
 
 from varka.client.api import ApiError, Object
 from varka.client.informers import Informers
-from varka.cluster.apiserver import authorization, bootstrap_roles, escalation
+from varka.cluster.apiserver.access import authorization, bootstrap_roles, escalation
 from varka.cluster.apiserver.request import ADMIN, Attributes, User
 
 JANE = User(name="jane", groups=("devs",))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from varka.client.api import ApiError, Object
-from varka.cluster.apiserver.authorization import GROUP, MASTERS, RoleAuthorizer
+from varka.cluster.apiserver.access.authorization import GROUP, MASTERS, RoleAuthorizer
 from varka.cluster.apiserver.request import Admission, Attributes, User
 
 ROLES, BINDINGS = ("roles", "clusterroles"), ("rolebindings", "clusterrolebindings")

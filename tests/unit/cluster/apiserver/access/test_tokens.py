@@ -14,7 +14,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.clock import TurnedClock
 
 from varka.client.api import ApiError, Gvr
-from varka.cluster.apiserver import tokens
+from varka.cluster.apiserver.access import tokens
 from varka.cluster.apiserver.request import ADMIN, Attributes
 
 PODS = Gvr("", "v1", "pods")

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from varka.client.api import Api, Object
 from varka.cluster.apiserver import services
-from varka.cluster.apiserver.webhook_rules import Webhook
+from varka.cluster.apiserver.admission.webhook_rules import Webhook
 
 MAX_ANSWER = 8 << 20
 KEEP_ALIVE = 60.0

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from varka.client.api import Api, ApiError, Gvr, Object
-from varka.cluster.apiserver.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, MASTERS, ROLE_BINDINGS, ROLES
+from varka.cluster.apiserver.access.authorization import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, MASTERS, ROLE_BINDINGS, ROLES
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}

@@ -12,7 +12,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.clock import TurnedClock
 
 from varka.client.api import ApiError, Object
-from varka.cluster.apiserver import authorization, reviews, tokens
+from varka.cluster.apiserver.access import authorization, reviews, tokens
 from varka.cluster.apiserver.request import ADMIN, Attributes, User
 
 JANE = User(name="jane", uid="7", groups=("devs",), extra={"scope": ("a",)})

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from varka.cluster.runtime import logfiles, shim_container
-from varka.cluster.runtime.shim_container import Log
+from varka.cluster.runtime import logfiles
+from varka.cluster.runtime.shim import container as shim_container
+from varka.cluster.runtime.shim.container import Log
 
 
 def kept(path: Path) -> list[tuple[int, bytes, bool]]:

@@ -12,7 +12,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.clock import TurnedClock
 
 from varka.client.api import ApiError
-from varka.cluster.apiserver import authentication, tokens
+from varka.cluster.apiserver.access import authentication, tokens
 from varka.cluster.apiserver.request import ANONYMOUS, Attributes, User
 
 
