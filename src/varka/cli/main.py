@@ -19,6 +19,7 @@ VERBS = {
     "kubectl": "Run the real kubectl against the cluster.",
     "istioctl": "Run istioctl against the cluster.",
     "image": "Say which command an image name stands for.",
+    "requests": "Show the mesh's requests as they come.",
     "doctor": "Check what this machine lacks.",
     "version": "Show the versions.",
 }

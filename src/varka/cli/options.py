@@ -32,6 +32,15 @@ def cluster(function: _Function) -> _Function:
     )(function)
 
 
+def _name_if_given(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else _checked_name(ctx, option, value)
+
+
+def mesh(function: _Function) -> _Function:
+    """`--name` of a verb about the mesh, which may run on any cluster; None leaves the choice to `targets.load`."""
+    return click.option("--name", default=None, callback=_name_if_given, help="The cluster on this machine.  [default: KUBECONFIG, else varka]")(function)
+
+
 def output(function: _Function) -> _Function:
     """`-o json`."""
     return click.option("-o", "--output", "output", type=click.Choice(["text", "json"]), default="text", help="Form of the output.")(function)
