@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import dnslib
 
 from varka.base.errors import VarkaError
 
+PORT = 53
 ATTEMPT_SECONDS = 1.0
 ATTEMPTS = 3
 
@@ -30,24 +32,26 @@ class Resolver:
         return [f"{name}.", *searched] if name.count(".") >= self.ndots else [*searched, f"{name}."]
 
 
-def read(path: Path) -> Resolver:
-    """The resolver that a resolv.conf describes."""
+def parse(text: str) -> Resolver:
+    """The resolver that a resolv.conf describes; values that make no sense are passed over, as resolvers do."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
     ndots = 1
-    for line in path.read_text().splitlines():
+    for line in text.splitlines():
         words = line.split()
         if words[:1] == ["nameserver"] and len(words) > 1:
             servers.append(words[1])
         elif words[:1] == ["search"]:
             search = tuple(words[1:])
         elif words[:1] == ["options"]:
-            ndots = next((int(word.removeprefix("ndots:")) for word in words if word.startswith("ndots:")), ndots)
+            ndots = next((int(value) for word in words if (value := word.removeprefix("ndots:")) != word and value.isdigit()), ndots)
     return Resolver(servers=tuple(servers), search=search, ndots=ndots)
 
 
 async def address(name: str, resolver: Resolver) -> str:
-    """An IPv4 address of `name`; VarkaError when nobody knows one."""
+    """An IPv4 address of `name`, which may be one already; VarkaError when nobody knows one."""
+    with suppress(ValueError):
+        return str(ipaddress.IPv4Address(name))
     for candidate in resolver.candidates(name):
         for server in resolver.servers * ATTEMPTS:
             found = await _ask(server, candidate)
@@ -60,7 +64,7 @@ async def address(name: str, resolver: Resolver) -> str:
 
 
 async def _ask(server: str, name: str) -> list[str] | None:
-    """IPv4 addresses; None when the server did not answer in time."""
+    """IPv4 addresses; None when the server gave no answer in time, or none that makes sense."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bytes] = loop.create_future()
 
@@ -73,11 +77,11 @@ async def _ask(server: str, name: str) -> list[str] | None:
             if not answered.done():
                 answered.set_exception(exc)
 
-    transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=(server, 53))
+    transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=(server, PORT))
     try:
         transport.sendto(dnslib.DNSRecord.question(name).pack())
         reply = dnslib.DNSRecord.parse(await asyncio.wait_for(answered, ATTEMPT_SECONDS))
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, dnslib.DNSError):
         return None
     finally:
         transport.close()

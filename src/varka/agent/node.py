@@ -13,11 +13,14 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from varka.agent import proxy_settings
+from varka.agent.keeper import Companion, Keeper
+from varka.agent.proxy_settings import ProxySettings
 from varka.agent.sidecar import Place, Sidecar
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
@@ -27,17 +30,23 @@ log = logging.getLogger("varka.agent.node")
 MAX_REGISTRATION = 1 << 20
 REGISTRATION_SECONDS = 10.0
 MAX_SIDECARS = 4096
+END_RETRY_SECONDS = 5.0
 _CREDENTIALS = struct.Struct("3i")
+
+
+Make = Callable[[ProxySettings, Place, Clock], Companion]
+"""Makes the companion of one proxy."""
 
 
 class NodeAgent:
     """Holds a Sidecar for every registered proxy process."""
 
-    def __init__(self, state: Path, clock: Clock | None = None) -> None:
+    def __init__(self, state: Path, clock: Clock | None = None, make: Make = Sidecar) -> None:
         self._socket = state / "run" / "agent" / "agent.sock"
         self._records = state / "agent"
         self._clock = clock or SystemClock()
-        self._sidecars: dict[int, Sidecar] = {}
+        self._make = make
+        self._keepers: dict[int, Keeper] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -50,7 +59,7 @@ class NodeAgent:
             self._adopt()
             server = await asyncio.start_unix_server(self._register, self._socket, limit=MAX_REGISTRATION)
             os.chmod(self._socket, 0o600)
-            log.info("ready for proxies, %d taken back", len(self._sidecars))
+            log.info("ready for proxies, %d taken back", len(self._keepers))
             async with server:
                 await server.serve_forever()
 
@@ -62,7 +71,7 @@ class NodeAgent:
                     record.unlink()
                     continue
                 self._start(kept["pid"], kept["args"], kept["env"], asyncio.Event())
-            except (ValueError, KeyError, OSError, VarkaError) as error:
+            except (ValueError, TypeError, KeyError, OSError, VarkaError) as error:
                 log.warning("cannot take back the proxy of %s: %s", record.name, error)
 
     async def _register(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,19 +82,19 @@ class NodeAgent:
                 return
             asked: dict[str, Any] = json.loads(line)
             certified = asyncio.Event()
-            sidecar = self._start(pid, list(asked["args"]), dict(asked["env"]), certified)
+            keeper = self._start(pid, list(asked["args"]), dict(asked["env"]), certified)
             record = self._records / f"{pid}.json"
             _write_private(record, json.dumps({"pid": pid, "start_time": start_time(pid), "args": asked["args"], "env": asked["env"]}))
             await _first(certified.wait(), reader.read(1))
             if not certified.is_set():
                 return
-            launch = sidecar.launch()
+            launch = keeper.launch()
             writer.write(json.dumps({"files": launch.files, "argv": launch.argv}).encode() + b"\n")
             await writer.drain()
             while word := await reader.readline():
                 if word.strip() == b"drain":
-                    await sidecar.drain()
-        except (ValueError, KeyError, OSError, VarkaError, TimeoutError) as error:
+                    await keeper.drain()
+        except (ValueError, TypeError, KeyError, OSError, VarkaError, TimeoutError) as error:
             log.warning("registration of process %d failed: %s", pid, error)
             with suppress(OSError):
                 writer.write(json.dumps({"error": str(error)}).encode() + b"\n")
@@ -93,32 +102,43 @@ class NodeAgent:
         finally:
             writer.close()
 
-    def _start(self, pid: int, arguments: list[str], environment: dict[str, str], certified: asyncio.Event) -> Sidecar:
-        if self._tasks is None or len(self._sidecars) >= MAX_SIDECARS:
-            raise VarkaError(f"this node already has {len(self._sidecars)} proxies", "delete some pods")
+    def _start(self, pid: int, arguments: list[str], environment: dict[str, str], certified: asyncio.Event) -> Keeper:
+        if self._tasks is None or len(self._keepers) >= MAX_SIDECARS:
+            raise VarkaError(f"this node already has {len(self._keepers)} proxies", "delete some pods")
+        if pid in self._keepers:
+            raise VarkaError(f"process {pid} has registered already", "run `pilot-agent proxy` once in a container")
+        if not all(isinstance(one, str) for one in (*arguments, *environment, *environment.values())):
+            raise VarkaError("the arguments and the environment of a proxy are texts", "start it with `pilot-agent proxy`")
         settings = proxy_settings.parse(arguments, environment)
-        sidecar = Sidecar(settings, Place(root=Path(f"/proc/{pid}/root"), pid=pid), self._clock)
-        self._sidecars[pid] = sidecar
-        self._tasks.create_task(self._keep(pid, sidecar, certified))
-        return sidecar
+        place = Place(root=Path(f"/proc/{pid}/root"), pid=pid)
+        keeper = Keeper(f"{settings.namespace}/{settings.pod}", lambda: self._make(settings, place, self._clock), self._clock)
+        self._keepers[pid] = keeper
+        self._tasks.create_task(self._keep(pid, keeper, certified))
+        return keeper
 
-    async def _keep(self, pid: int, sidecar: Sidecar, certified: asyncio.Event) -> None:
-        """Run a sidecar for as long as its process lives; its failure is its own."""
-        running = asyncio.create_task(sidecar.run(certified.set))
-        ended = asyncio.create_task(process_end(pid))
+    async def _keep(self, pid: int, keeper: Keeper, certified: asyncio.Event) -> None:
+        """Run a proxy's companion for as long as its process lives."""
+        running = asyncio.create_task(keeper.run(certified.set))
         try:
-            await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done() and not running.cancelled() and (error := running.exception()):
-                log.error("%s: the sidecar's agent failed", sidecar.name, exc_info=error)
+            while not await self._ended(pid):
+                await self._clock.sleep(END_RETRY_SECONDS)
+            (self._records / f"{pid}.json").unlink(missing_ok=True)
+            log.info("%s: Envoy ended", keeper.name)
+        except OSError as error:
+            log.warning("%s: its record stays behind: %s", keeper.name, error)
         finally:
-            for task in (running, ended):
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
-            del self._sidecars[pid]
-            if ended.done() and not ended.cancelled():
-                (self._records / f"{pid}.json").unlink(missing_ok=True)
-                log.info("%s: Envoy ended", sidecar.name)
+            del self._keepers[pid]
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def _ended(self, pid: int) -> bool:
+        try:
+            await process_end(pid)
+        except OSError as error:
+            log.warning("cannot watch process %d: %s; raise the limit of open files (`ulimit -n`)", pid, error)
+            return start_time(pid) == 0
+        return True
 
 
 async def process_end(pid: int) -> None:

@@ -163,7 +163,11 @@ def main(arguments: list[str]) -> int:
         print(f"istio-iptables: {error}", file=sys.stderr)
         return 1
     if "--skip-rule-apply" not in arguments:
-        done = subprocess.run(["nft", "-f", "-"], input=text, text=True, capture_output=True, timeout=30, check=False)
+        try:
+            done = subprocess.run(["nft", "-f", "-"], input=text, text=True, capture_output=True, timeout=30, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            print(f"istio-iptables: cannot run nft: {error}; install the package nftables", file=sys.stderr)
+            return 1
         if done.returncode != 0:
             print(f"istio-iptables: nft refused the ruleset: {done.stderr.strip()}", file=sys.stderr)
             return 1
