@@ -24,6 +24,11 @@ class TurnedClock:
     def monotonic(self) -> float:
         return self._passed
 
+    @property
+    def sleeping(self) -> int:
+        """How many sleep."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)

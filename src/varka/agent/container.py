@@ -5,38 +5,43 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from varka.agent import proxy_settings
-from varka.agent.sidecar import Place, Sidecar
+from varka.agent import proxy_settings, rootfs
+from varka.agent.keeper import Keeper
+from varka.agent.sidecar import Launch, Place, Sidecar
 from varka.base.clock import SystemClock
 
 EXIT_SECONDS = 10.0
 
 
-async def run(arguments: list[str]) -> int:
+async def run(arguments: list[str], environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
     """Keep one Envoy until it ends or the container is told to stop; Envoy's exit code."""
-    sidecar = Sidecar(proxy_settings.parse(arguments, os.environ), Place(root=Path("/"), pid=None), SystemClock())
+    settings = proxy_settings.parse(arguments, environment)
+    place, clock = Place(root=root, pid=None), SystemClock()
+    keeper = Keeper(f"{settings.namespace}/{settings.pod}", lambda: Sidecar(settings, place, clock), clock)
     certified = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    companion = asyncio.create_task(sidecar.run(certified.set))
+    companion = asyncio.create_task(keeper.run(certified.set))
     try:
-        started = asyncio.create_task(certified.wait())
-        await asyncio.wait({companion, started}, return_when=asyncio.FIRST_COMPLETED)
-        if companion.done():
-            await companion
-        launch = sidecar.launch()
-        for name, content in launch.files.items():
-            path = Path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(content)
+        await certified.wait()
+        launch = keeper.launch()
+        _write(launch, root)
         envoy = await asyncio.create_subprocess_exec(*launch.argv)
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: asyncio.ensure_future(sidecar.drain()))
+            loop.add_signal_handler(number, lambda: asyncio.ensure_future(keeper.drain()))
         return await envoy.wait()
     finally:
         companion.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait_for(companion, EXIT_SECONDS)
+
+
+def _write(launch: Launch, root: Path) -> None:
+    for name, content in launch.files.items():
+        path = rootfs.inside(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(content)

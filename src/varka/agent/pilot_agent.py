@@ -22,6 +22,7 @@ from typing import NoReturn
 AGENT_SOCKET = "/var/run/varka/agent/agent.sock"
 CONTROL_FD = 3
 """Where the shell that watches Envoy finds the connection to the node agent."""
+READY_URL = "http://127.0.0.1:15020/healthz/ready"
 REGISTER_TIMEOUT = 300.0
 WATCH = (
     'trap "" PIPE; "$@" 3>&- & p=$!; trap "echo drain >&3 2>/dev/null || kill -TERM $p" TERM INT; '
@@ -131,7 +132,7 @@ def wait() -> int:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen("http://127.0.0.1:15020/healthz/ready", timeout=5):
+            with urllib.request.urlopen(READY_URL, timeout=5):
                 return 0
         except OSError:
             time.sleep(0.05)
