@@ -20,6 +20,7 @@ VERBS = {
     "istioctl": "Run istioctl against the cluster.",
     "image": "Say which command an image name stands for.",
     "requests": "Show the mesh's requests as they come.",
+    "traffic": "Send requests for a lab or a demonstration, and show what comes back.",
     "doctor": "Check what this machine lacks.",
     "version": "Show the versions.",
 }
