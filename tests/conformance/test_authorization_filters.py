@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import yaml
 from google.protobuf import json_format
 
 from varka.envoy.security import rbac
+from varka.model import mesh_settings
 from varka.model.security import Action, AuthorizationPolicy, Condition, Operation, Rule, Source
-from varka.model.view import MeshSettings
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "authorization_filters.yaml"
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(not CASES.exists(), reason="the shared conformance cases are not on this machine")]
@@ -50,6 +51,7 @@ def policy(raw: Mapping[str, Any]) -> AuthorizationPolicy:
         namespace=raw["metadata"]["namespace"],
         action=Action(spec.get("action", "ALLOW")),
         rules=rules,
+        provider=spec.get("provider", {}).get("name", ""),
         dry_run=raw["metadata"].get("annotations", {}).get("istio.io/dry-run") == "true",
     )
 
@@ -69,11 +71,13 @@ def unordered(value: Any) -> Any:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
 def test_filters_mean_the_same(case: Any) -> None:
     """The policies of the case become the filters that it expects."""
-    if case.get("custom_builder"):
-        pytest.skip("the action CUSTOM is not acted on yet")
-    mesh = MeshSettings(trust_domain=case.get("trust_domain", "cluster.local"), trust_domain_aliases=tuple(case.get("trust_domain_aliases", ())))
+    given = {"trustDomain": case.get("trust_domain", "cluster.local"), "trustDomainAliases": case.get("trust_domain_aliases", [])}
+    mesh, problems = mesh_settings.of({**given, **case.get("mesh_config", {})})
+    assert problems == ()
+    known = {one.name: one for one in mesh.authorizers}
+    policies = [replace(item, authorizer=known.get(item.provider)) for item in map(policy, case["policies"])]
     build = rbac.http_filters if case["filter_kind"] == "http" else rbac.network_filters
-    built = [json_format.MessageToDict(item) for item in build(map(policy, case["policies"]), mesh)]
+    built = [json_format.MessageToDict(item) for item in build(policies, mesh)]
     expected = case["expected_filters"]
     assert [item["name"] for item in built] == [item["name"] for item in expected]
     for ours, theirs in zip(built, expected, strict=True):

@@ -19,6 +19,7 @@ from varka.control.state import ClusterState
 from varka.envoy import generate
 from varka.model import mesh_settings, snapshot, views
 from varka.model.inputs import Inputs
+from varka.model.policies import signing_keys
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy
 from varka.resources.conditions import Severity
@@ -47,7 +48,7 @@ class MeshPipeline:
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        self._inputs = Inputs(mesh=self._mesh_settings(), **self._objects.current())
+        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=signing_keys.NOTHING, **self._objects.current())
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from varka.model.policies import signing_keys
+from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
 from varka.resources import Parsed, kubernetes, security
 from varka.resources.traffic import destination_rules, gateways, service_entries, sidecars, virtual_services, workloads
@@ -20,6 +22,7 @@ class Inputs:
     """All that the mesh is made of. Resources without a spec are passed over."""
 
     mesh: MeshSettings = MeshSettings()
+    signing_keys: KnownKeys = signing_keys.NOTHING
     services: tuple[Parsed[kubernetes.Service], ...] = ()
     endpoint_slices: tuple[Parsed[kubernetes.EndpointSlice], ...] = ()
     pods: tuple[Parsed[kubernetes.Pod], ...] = ()

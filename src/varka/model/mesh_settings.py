@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from varka.base import durations
+from varka.model import extension_providers
 from varka.model.routing import visibility
 from varka.model.view import MeshSettings
 from varka.resources import Condition, conditions
@@ -28,7 +29,6 @@ _NOT_ACTED_ON = frozenset(
         "enableEnvoyAccessLogService",
         "enablePrometheusMerge",
         "enableTracing",
-        "extensionProviders",
         "hboneSettings",
         "inboundClusterStatName",
         "inboundTrafficPolicy",
@@ -47,7 +47,7 @@ _NOT_ACTED_ON = frozenset(
         "xdsConfigSources",
     }
 )
-_READ_ELSEWHERE = frozenset({"certificateTTL", "defaultConfig", "enableTracing", "extensionProviders", "defaultProviders", "enablePrometheusMerge"})
+_READ_ELSEWHERE = frozenset({"certificateTTL", "defaultConfig", "enableTracing", "defaultProviders", "enablePrometheusMerge"})
 """By the control plane's own settings, the injector and the metrics."""
 
 _TEXTS = {
@@ -192,7 +192,13 @@ def _retries(value: Any, values: dict[str, Any], found: list[Condition]) -> None
         values["default_retries"] = attempts
 
 
+def _providers(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
+    values["authorizers"], problems = extension_providers.authorizers(value)
+    found.extend(problems)
+
+
 _SPECIAL = {
+    "extensionProviders": _providers,
     "trustDomainAliases": _aliases,
     "outboundTrafficPolicy": _outbound,
     "accessLogEncoding": _encoding,

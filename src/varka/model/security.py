@@ -81,6 +81,41 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedBody:
+    """How much of a request's body an external authorizer is shown."""
+
+    max_bytes: int
+    allow_partial: bool = False
+    as_bytes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorizer:
+    """An external authorizer of MeshConfig's `extensionProviders`; one with a `problem` cannot be asked."""
+
+    name: str
+    grpc: bool = False
+    namespace: str = ""
+    """Of the service; empty: any."""
+    host: str = ""
+    port: int = 0
+    timeout: float | None = None
+    fail_open: bool = False
+    status_on_error: int = 0
+    """0: Envoy's default, 403."""
+    clear_route_cache: bool = False
+    body: CheckedBody | None = None
+    path_prefix: str = ""
+    headers_in_check: tuple[str, ...] = ()
+    """Header names here and below may be `prefix*` or `*suffix`."""
+    additional_headers: tuple[tuple[str, str], ...] = ()
+    upstream_on_allow: tuple[str, ...] = ()
+    downstream_on_allow: tuple[str, ...] = ()
+    downstream_on_deny: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationPolicy:
     """No rules: matches nothing (an ALLOW policy without rules denies all)."""
 
@@ -89,11 +124,16 @@ class AuthorizationPolicy:
     action: Action = Action.ALLOW
     rules: tuple[Rule, ...] = ()
     provider: str = ""
+    """Of a CUSTOM policy: the name of its authorizer."""
+    authorizer: Authorizer | None = None
+    """Of a CUSTOM policy in a view: whom to ask; None when the proxy cannot reach one of that name, which refuses."""
     dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtRule:
+    """One issuer of tokens. In a view `jwks` holds the keys, or is empty when nobody could fetch them."""
+
     issuer: str
     audiences: tuple[str, ...] = ()
     jwks_uri: str = ""
@@ -107,4 +147,6 @@ class JwtRule:
     output_claim_to_headers: tuple[tuple[str, str], ...] = ()
     """(header, claim)."""
     timeout: float | None = None
+    fetch_from: tuple[str, int] | None = None
+    """Host and port of the service that the proxy itself fetches `jwks_uri` from."""
     space_delimited_claims: tuple[str, ...] = ()

@@ -16,14 +16,14 @@ from varka.model.discovery.registry import Registry
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept, Memo
 from varka.model.policies import authorization, peer_authentication
-from varka.model.policies.authorization import Policies
+from varka.model.policies.authorization import Policies, Requests
 from varka.model.policies.peer_authentication import Peers
 from varka.model.routing import destination_rules, gateways, sidecar_scope, virtual_services
 from varka.model.routing.destination_rules import DestinationRules
 from varka.model.routing.gateways import Gateway
 from varka.model.routing.sidecar_scope import Scopes
 from varka.model.routing.virtual_services import VirtualServices
-from varka.model.security import AuthorizationPolicy, JwtRule
+from varka.model.security import AuthorizationPolicy
 from varka.model.view import MeshSettings
 
 
@@ -41,7 +41,7 @@ class Snapshot:
     sidecars: Scopes
     peers: Peers
     authorization: Policies[AuthorizationPolicy]
-    requests: Policies[tuple[JwtRule, ...]]
+    requests: Requests
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
     memo: Memo = field(repr=False)

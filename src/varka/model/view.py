@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from varka.model.security import AuthorizationPolicy, JwtRule, MutualTls
+from varka.model.security import AuthorizationPolicy, Authorizer, JwtRule, MutualTls
 from varka.model.services import Endpoint, Hostname, Service, ServicePort
 from varka.model.traffic import DestinationRule, GatewayServer, VirtualService
 
@@ -72,6 +72,8 @@ class MeshSettings:
     ingress_selector: str = "ingressgateway"
     path_normalization: str = "BASE"
     min_tls_version: str = ""
+    authorizers: tuple[Authorizer, ...] = ()
+    """Of `extensionProviders`, those that authorize requests."""
     default_export_to_service: frozenset[str] = frozenset({"*"})
     default_export_to_virtual_service: frozenset[str] = frozenset({"*"})
     default_export_to_destination_rule: frozenset[str] = frozenset({"*"})

@@ -12,8 +12,10 @@ from functools import partial
 
 from varka.model.discovery import hosts
 from varka.model.discovery.registry import Entry
+from varka.model.policies import authorization
 from varka.model.routing import gateways, visibility
 from varka.model.routing.sidecar_scope import Scope
+from varka.model.security import Action, AuthorizationPolicy, Authorizer, JwtRule
 from varka.model.services import Endpoint, Hostname, Protocol, Service, ServicePort
 from varka.model.snapshot import Snapshot
 from varka.model.traffic import VirtualService
@@ -26,16 +28,41 @@ def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
     scope = snapshot.sidecars.of(proxy.namespace, labels) if proxy.type is ProxyType.SIDECAR else None
     who = (proxy.namespace, tuple(sorted(labels.items())))
     router = proxy.type is ProxyType.ROUTER
+    seen = outbound(snapshot, proxy, scope)
     return ProxyView(
         proxy=proxy,
         mesh=_mesh(snapshot, scope),
-        outbound=outbound(snapshot, proxy, scope),
+        outbound=seen,
         inbound=() if router else kept.tuple(("inbound", who, proxy.ip, proxy.name), _inbound(snapshot, proxy, scope)),
         mutual_tls=kept.equal(("mutual tls", who), snapshot.peers.of(proxy.namespace, labels)),
-        authorization=kept.tuple(("authorization", who), snapshot.authorization.of(proxy.namespace, labels)),
-        jwt_rules=kept.equal(("jwt", who), tuple(rule for rules in snapshot.requests.of(proxy.namespace, labels) for rule in rules)),
+        authorization=kept.tuple(("authorization", who), _authorization(snapshot, proxy, seen)),
+        jwt_rules=kept.equal(("jwt", who), _jwt_rules(snapshot, proxy, seen)),
         gateways=_gateways(snapshot, proxy, who) if router else (),
     )
+
+
+def _authorization(snapshot: Snapshot, proxy: Proxy, seen: OutboundView) -> tuple[AuthorizationPolicy, ...]:
+    """The policies for a workload; CUSTOM ones with their authorizer, if the proxy can reach it."""
+    found = snapshot.authorization.of(proxy.namespace, proxy.labels)
+    return tuple(_with_authorizer(snapshot, policy, seen) if policy.action is Action.CUSTOM else policy for policy in found)
+
+
+def _jwt_rules(snapshot: Snapshot, proxy: Proxy, seen: OutboundView) -> tuple[JwtRule, ...]:
+    written = authorization.jwt_rules(snapshot.requests, proxy.namespace, proxy.labels)
+    known, domain = snapshot.inputs.signing_keys, snapshot.mesh.cluster_domain
+    return tuple(authorization.with_keys(rule, known, seen.services, domain) for rule in written)
+
+
+def _with_authorizer(snapshot: Snapshot, policy: AuthorizationPolicy, seen: OutboundView) -> AuthorizationPolicy:
+    named = next((one for one in snapshot.mesh.authorizers if one.name == policy.provider and not one.problem), None)
+    if named is not None and not any(_is_at(named, service) for service in seen.services):
+        named = None
+    key = ("custom", policy.namespace, policy.name, named is not None)
+    return snapshot.views.get(key, (policy, named), partial(replace, policy, authorizer=named))
+
+
+def _is_at(authorizer: Authorizer, service: Service) -> bool:
+    return service.hostname == authorizer.host and authorizer.namespace in {"", service.namespace} and service.port(authorizer.port) is not None
 
 
 def _mesh(snapshot: Snapshot, scope: Scope | None) -> MeshSettings:
@@ -56,8 +83,9 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
     if registry.all_public and (scope is None or scope.hosts is None):
         services, endpoints = registry.services, registry.endpoints
     else:
-        make = partial(_visible, registry.entries, proxy.namespace, scope, routes)
-        chosen = kept.get(("visible", key), (registry, routes, scope), make)
+        asked = frozenset(Hostname(one.host) for one in snapshot.mesh.authorizers)
+        make = partial(_visible, registry.entries, proxy.namespace, scope, routes, asked)
+        chosen = kept.get(("visible", key), (registry, routes, scope, snapshot.mesh.authorizers), make)
         services, endpoints = kept.tuple(("services", key), chosen.services), chosen.endpoints
     policies = kept.get(("rules", key), (services, rules), partial(rules.for_services, services, proxy.namespace, proxy.labels))
     return kept.get(
@@ -79,9 +107,12 @@ class Visible:
     endpoints: Mapping[tuple[Hostname, int], tuple[Endpoint, ...]]
 
 
-def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, routes: tuple[VirtualService, ...]) -> Visible:
-    """One entry a host: of those that may be seen, the own namespace's goes first, unless Kubernetes has the host."""
-    wanted = _destinations(routes) if scope is not None and scope.hosts is not None else frozenset()
+def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, routes: tuple[VirtualService, ...], asked: frozenset[Hostname]) -> Visible:
+    """One entry a host: of those that may be seen, the own namespace's goes first, unless Kubernetes has the host.
+
+    `asked` are hosts of authorizers: a Sidecar need not list them.
+    """
+    wanted = _destinations(routes) | asked if scope is not None and scope.hosts is not None else frozenset()
     chosen: dict[Hostname, Entry] = {}
     for entry in entries:
         service = entry.service

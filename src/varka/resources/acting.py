@@ -23,7 +23,8 @@ _POLICY = (
     "portLevelSettings.*.loadBalancer.localityLbSetting.failoverPriority",
     "portLevelSettings.*.loadBalancer.consistentHash.httpCookie.attributes",
 )
-_TARGETS = ("targetRef", "targetRefs")
+_TARGETS = tuple(f"{where}.kind={kind}" for where in ("targetRef", "targetRefs.*") for kind in ("Service", "ServiceEntry", "GatewayClass"))
+"""They are for waypoints, which a mesh of sidecars does not have."""
 
 NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "VirtualService": (
@@ -55,7 +56,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "EnvoyFilter": ("",),
     "WasmPlugin": ("",),
     "Telemetry": ("",),
-    "AuthorizationPolicy": ("action=CUSTOM", "provider", *_TARGETS),
+    "AuthorizationPolicy": _TARGETS,
     "RequestAuthentication": ("jwtRules.*.jwksUri", "jwtRules.*.jwks_uri", "jwtRules.*.timeout", *_TARGETS),
 }
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from varka.model import mesh_settings
+from varka.model.security import Authorizer
 from varka.model.view import MeshSettings
 
 
@@ -54,3 +55,20 @@ def test_nothing_given() -> None:
     """Without a ConfigMap, or with an empty one, the defaults hold."""
     assert mesh_settings.parse(None) == (MeshSettings(), ())
     assert mesh_settings.parse({"data": {}}) == (MeshSettings(), ())
+
+
+def test_authorizers() -> None:
+    """External authorizers keep their settings, other providers are passed over, and one with a mistake is told and cannot be asked."""
+    text = """
+    extensionProviders:
+    - {name: tracing, opentelemetry: {service: otel.example.com, port: 4317}}
+    - name: http
+      envoyExtAuthzHttp: {service: foo/ext.foo.svc.cluster.local, port: 8000, timeout: 2s, includeHeadersInCheck: [x-a], statusOnError: "503"}
+    - {name: grpc, envoyExtAuthzGrpc: {service: ext, port: 0}}
+    """
+    found, conditions = mesh_settings.parse({"data": {"mesh": text}})
+    assert found.authorizers == (
+        Authorizer(name="http", namespace="foo", host="ext.foo.svc.cluster.local", port=8000, timeout=2.0, headers_in_check=("x-a",), status_on_error=503),
+        Authorizer(name="grpc", problem="port must be a number from 1 to 65535"),
+    )
+    assert [item.path for item in conditions] == ["mesh.extensionProviders[2].envoyExtAuthzGrpc.port"]

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.builders.meshobjects import endpoint_slice, istio, pod, proxy, service, snapshot_of
+from tests.builders.meshobjects import Object, endpoint_slice, istio, pod, proxy, service, snapshot_of
 
 from varka import resources
-from varka.model import inputs, proxies, snapshot, views
-from varka.model.security import MutualTlsMode
+from varka.model import inputs, mesh_settings, proxies, snapshot, views
+from varka.model.security import Authorizer, MutualTlsMode
 from varka.model.services import Hostname
 
 WEB = Hostname("web.default.svc.cluster.local")
@@ -113,3 +113,21 @@ def test_node_id() -> None:
     found = proxies.parse("router~1.2.3.4~gw.edge~edge.svc.cluster.local", {"LABELS": {"app": "gw"}, "WORKLOAD_NAME": "gw", "OTHER": "x"})
     assert found is not None
     assert (found.name, found.namespace, found.labels, found.workload) == ("gw", "edge", {"app": "gw"}, "gw")
+
+
+def asked(*scope: Object, port: int = 80) -> Authorizer | None:
+    """Whom the CUSTOM policy of a workload asks, in its view."""
+    policy = istio("AuthorizationPolicy", "ask", {"action": "CUSTOM", "provider": {"name": "ext"}, "rules": [{}]})
+    provider = {"name": "ext", "envoyExtAuthzGrpc": {"service": "auth/ext.auth.svc.cluster.local", "port": port}}
+    mesh, _ = mesh_settings.of({"extensionProviders": [provider]})
+    (found,) = views.view(snapshot_of(service("ext", namespace="auth"), policy, *scope, mesh=mesh), proxy("web")).authorization
+    return found.authorizer
+
+
+def test_custom_policies_have_their_authorizer() -> None:
+    """It is there if the proxy can reach its service and port, which a Sidecar need not list."""
+    found = asked()
+    assert found is not None
+    assert (found.host, found.port) == ("ext.auth.svc.cluster.local", 80)
+    assert asked(istio("Sidecar", "s", {"egress": [{"hosts": ["./*"]}]})) == found
+    assert asked(port=81) is None

@@ -14,9 +14,10 @@ def test_a_field_without_effect_is_told() -> None:
 
 def test_a_value_without_effect_is_told() -> None:
     """Where only one value of a field has no effect, only that is told."""
-    custom = acting.not_acted_on(parse(istio("AuthorizationPolicy", "a", {"action": "CUSTOM"})))
-    assert [item.message for item in custom] == ["accepted, but action CUSTOM is not acted on yet"]
-    assert acting.not_acted_on(parse(istio("AuthorizationPolicy", "a", {"action": "DENY"}))) == ()
+    entry = {"hosts": ["a.b"], "ports": [{"number": 80, "name": "http"}]}
+    found = acting.not_acted_on(parse(istio("ServiceEntry", "a", {**entry, "resolution": "DYNAMIC_DNS"})))
+    assert [item.message for item in found] == ["accepted, but resolution DYNAMIC_DNS is not acted on yet"]
+    assert acting.not_acted_on(parse(istio("ServiceEntry", "a", {**entry, "resolution": "DNS"}))) == ()
 
 
 def test_a_whole_kind_is_told() -> None:

@@ -1,6 +1,6 @@
 """AuthorizationPolicies as Envoy's RBAC filters, for HTTP requests and for TCP connections.
 
-One filter an action, in the order of evaluation: AUDIT only marks, DENY refuses before ALLOW is asked, and once there
+One filter an action, in the order of evaluation: CUSTOM asks someone else (`ext_authz`), AUDIT only marks, DENY refuses before ALLOW is asked, and once there
 is any ALLOW policy whatever none of them matches is refused. Policies in dry run go into the filter's shadow rules,
 which are counted and decide nothing. Rules keep Istio's names (`ns[foo]-policy[name]-rule[0]`): they appear in the access
 log as `rbac_access_denied_matched_policy[…]`.
@@ -18,7 +18,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_pb2
 
 from varka.envoy import messages
-from varka.envoy.security import rbac_rules
+from varka.envoy.security import ext_authz, rbac_rules
 from varka.model.security import Action, AuthorizationPolicy
 from varka.model.view import MeshSettings
 
@@ -26,26 +26,55 @@ HTTP_FILTER = "envoy.filters.http.rbac"
 NETWORK_FILTER = "envoy.filters.network.rbac"
 ACTIONS = {Action.AUDIT: rbac_pb2.RBAC.LOG, Action.DENY: rbac_pb2.RBAC.DENY, Action.ALLOW: rbac_pb2.RBAC.ALLOW}
 """In order of evaluation."""
+TCP_STATS = "tcp."
 
 
 def http_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings) -> list[Any]:
     """The HTTP filters that enforce the policies, in order; none if there is nothing to enforce."""
+    found, domains = tuple(policies), _domains(mesh)
     return [
-        http_connection_manager_pb2.HttpFilter(name=HTTP_FILTER, typed_config=messages.packed(http_pb2.RBAC(**fields)))
-        for fields in _filters(tuple(policies), _domains(mesh), tcp=False)
+        http_connection_manager_pb2.HttpFilter(name=name, typed_config=messages.packed(config))
+        for name, config in [
+            *_custom(found, domains, tcp=False),
+            *((HTTP_FILTER, http_pb2.RBAC(**fields)) for fields in _filters(found, domains, tcp=False)),
+        ]
     ]
 
 
 def network_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings) -> list[Any]:
     """The same for connections whose bytes are not HTTP."""
+    found, domains = tuple(policies), _domains(mesh)
     return [
-        listener_components_pb2.Filter(name=NETWORK_FILTER, typed_config=messages.packed(network_pb2.RBAC(stat_prefix="tcp.", **fields)))
-        for fields in _filters(tuple(policies), _domains(mesh), tcp=True)
+        listener_components_pb2.Filter(name=name, typed_config=messages.packed(config))
+        for name, config in [
+            *_custom(found, domains, tcp=True),
+            *((NETWORK_FILTER, network_pb2.RBAC(stat_prefix=TCP_STATS, **fields)) for fields in _filters(found, domains, tcp=True)),
+        ]
     ]
 
 
 def _domains(mesh: MeshSettings) -> rbac_rules.Domains:
     return rbac_rules.Domains(own=mesh.trust_domain, aliases=mesh.trust_domain_aliases)
+
+
+def _custom(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Domains, tcp: bool) -> list[tuple[str, Any]]:
+    """The filters of CUSTOM policies, asked before all others; those in dry run ask nobody."""
+    asking = [policy for policy in policies if policy.action is Action.CUSTOM and not policy.dry_run]
+    if not asking:
+        return []
+    rules = _rules(asking, rbac_pb2.RBAC.DENY, domains, tcp, prefix=ext_authz.RULE_PREFIX)
+    authorizer = ext_authz.chosen(asking)
+    if authorizer is None:
+        named = {f"{name}{ext_authz.REFUSED_SUFFIX}": rules.policies[name] for name in rules.policies}
+        refusing = rbac_pb2.RBAC(action=rbac_pb2.RBAC.DENY, policies=named)
+        return [(NETWORK_FILTER, network_pb2.RBAC(stat_prefix=TCP_STATS, rules=refusing))] if tcp else [(HTTP_FILTER, http_pb2.RBAC(rules=refusing))]
+    shadow = {"shadow_rules": rules, "shadow_rules_stat_prefix": ext_authz.SHADOW_PREFIX}
+    if not tcp:
+        return [(HTTP_FILTER, http_pb2.RBAC(**shadow)), (ext_authz.HTTP_FILTER, ext_authz.http(authorizer, HTTP_FILTER))]
+    if not authorizer.grpc:
+        return []
+    tried = network_pb2.RBAC(stat_prefix=TCP_STATS, **shadow)
+    return [(NETWORK_FILTER, tried), (ext_authz.NETWORK_FILTER, ext_authz.network(authorizer, NETWORK_FILTER))]
 
 
 def _filters(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Domains, tcp: bool) -> list[dict[str, Any]]:
@@ -66,15 +95,15 @@ def _filters(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Doma
     return result
 
 
-def _rules(policies: list[AuthorizationPolicy], action: int, domains: rbac_rules.Domains, tcp: bool) -> Any:
+def _rules(policies: list[AuthorizationPolicy], action: int, domains: rbac_rules.Domains, tcp: bool, prefix: str = "") -> Any:
     """An ALLOW filter whose rules all fell away on TCP is kept: it refuses everything, as no rule matches."""
     named: dict[str, Any] = {}
     for policy in policies:
-        prefix = f"ns[{policy.namespace}]-policy[{policy.name}]-rule"
+        stem = f"{prefix}ns[{policy.namespace}]-policy[{policy.name}]-rule"
         if not policy.rules:
-            named[f"{prefix}[0]"] = rbac_rules.nobody()
+            named[f"{stem}[0]"] = rbac_rules.nobody()
         for index, rule in enumerate(policy.rules):
             built = rbac_rules.of_rule(policy, rule, domains, tcp)
             if built is not None:
-                named[f"{prefix}[{index}]"] = built
+                named[f"{stem}[{index}]"] = built
     return rbac_pb2.RBAC(action=action, policies=named)

@@ -1,10 +1,11 @@
 """Who a token says the caller is: `issuer/subject`, matched against the two claims that it is made of.
 
-Envoy keeps the claims apart, and both may contain a slash, so a pattern is tried at every slash it has.
+Envoy keeps the claims apart. A pattern is parted at its last slash, as in Istio: an issuer is often a URL.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from envoy.config.rbac.v3 import rbac_pb2
@@ -16,27 +17,27 @@ Principal = rbac_pb2.Principal
 ANY = string_pb2.StringMatcher(safe_regex=messages.regex(".+"))
 
 
-def matcher(pattern: str) -> Any:
-    """A principal for `issuer/subject`, with Istio's `*` forms."""
-    if pattern == "*":
-        return _pair(ANY, ANY)
-    if pattern.endswith("*"):
-        stem = pattern[:-1]
-        choices = [_pair(string_pb2.StringMatcher(prefix=stem), ANY)] if stem else []
-        choices += [_pair(_exact(left), string_pb2.StringMatcher(prefix=right) if right else ANY) for left, right in _splits(stem)]
-    elif pattern.startswith("*"):
-        stem = pattern[1:]
-        choices = [_pair(ANY, string_pb2.StringMatcher(suffix=stem))]
-        choices += [_pair(string_pb2.StringMatcher(suffix=left) if left else ANY, _exact(right)) for left, right in _splits(stem)]
-    else:
-        choices = [_pair(_exact(left), _exact(right)) for left, right in _splits(pattern)]
-    if not choices:
-        return Principal(not_id=Principal(any=True))
+def matcher(patterns: Iterable[str]) -> Any:
+    """A principal for any of several `issuer/subject`, with Istio's `*` forms."""
+    choices = [_pair(issuer, subject) for issuer, subject in map(_claims, patterns)]
     return choices[0] if len(choices) == 1 else Principal(or_ids=Principal.Set(ids=choices))
 
 
-def _splits(value: str) -> list[tuple[str, str]]:
-    return [(value[:index], value[index + 1 :]) for index, letter in enumerate(value) if letter == "/"]
+def _claims(pattern: str) -> tuple[Any, Any]:
+    issuer, slash, subject = pattern.rpartition("/")
+    if not slash:
+        issuer, subject = pattern, ""
+    if pattern == "*":
+        return ANY, ANY
+    if pattern.startswith("*"):
+        if not slash:
+            return ANY, string_pb2.StringMatcher(suffix=pattern[1:])
+        return ANY if issuer == "*" else string_pb2.StringMatcher(suffix=issuer[1:]), _exact(subject)
+    if pattern.endswith("*"):
+        if not slash:
+            return string_pb2.StringMatcher(prefix=pattern[:-1]), ANY
+        return _exact(issuer), ANY if subject == "*" else string_pb2.StringMatcher(prefix=subject[:-1])
+    return _exact(issuer), _exact(subject)
 
 
 def _exact(value: str) -> Any:

@@ -1,20 +1,29 @@
-"""AuthorizationPolicies and RequestAuthentications: in the model's words, and picked for a workload."""
+"""AuthorizationPolicies and RequestAuthentications: in the model's words, and picked for a workload.
+
+A policy says which workloads it is for by labels, or by reference to a Gateway of the Kubernetes Gateway API in its own
+namespace; such a gateway's proxies carry its name as a label. References to services are for waypoints, which no mesh
+of sidecars has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from varka.model.memo import Kept
+from varka.model.policies import signing_keys
+from varka.model.policies.signing_keys import KeySource, KnownKeys
 from varka.model.routing import visibility
 from varka.model.routing.route_conversion import seconds
 from varka.model.security import Action, AuthorizationPolicy, Condition, JwtRule, Operation, Rule, Source
+from varka.model.services import Service
 from varka.resources import Parsed, security
 
 T = TypeVar("T")
 DRY_RUN = "istio.io/dry-run"
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,6 +32,14 @@ class Scoped(Generic[T]):
 
     policy: T
     selector: Mapping[str, str] = field(default_factory=dict)
+    targets: frozenset[str] | None = None
+    """Names of the gateways that it is attached to; None when it is attached to nothing but its selector."""
+
+    def applies(self, namespace: str, workload_namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether the policy, of one namespace, is for a workload of another or the same."""
+        if self.targets is not None:
+            return namespace == workload_namespace and labels.get(GATEWAY_NAME, "") in self.targets
+        return visibility.selected(dict(self.selector), labels.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +55,7 @@ class Policies(Generic[T]):
             scoped.policy
             for name in dict.fromkeys((self.root_namespace, namespace))
             for scoped in self.namespaces.get(name, ())
-            if visibility.selected(dict(scoped.selector), labels.items())
+            if scoped.applies(name, namespace, labels)
         )
 
     def inputs(self, namespace: str) -> tuple[object, ...]:
@@ -47,39 +64,71 @@ class Policies(Generic[T]):
 
 
 def index_policies(sources: Iterable[Parsed[security.AuthorizationPolicy]], root_namespace: str, kept: Kept) -> Policies[AuthorizationPolicy]:
-    """File all AuthorizationPolicies. Those with references to targets are for gateways of another API and left out."""
+    """File all AuthorizationPolicies."""
     found: dict[str, list[Scoped[AuthorizationPolicy]]] = {}
     for source in sorted(sources, key=lambda source: source.meta.age_order):
-        spec = source.spec
-        if spec is None or spec.target_ref is not None or spec.target_refs:
-            continue
-        found.setdefault(source.meta.namespace, []).append(kept.get(source.meta.key, (source,), partial(_scoped_policy, source)))
+        if source.spec is not None:
+            found.setdefault(source.meta.namespace, []).append(kept.get(source.meta.key, (source,), partial(_scoped_policy, source)))
     return Policies(namespaces={name: kept.tuple((name,), tuple(items)) for name, items in found.items()}, root_namespace=root_namespace)
 
 
-def index_requests(sources: Iterable[Parsed[security.RequestAuthentication]], root_namespace: str, kept: Kept) -> Policies[tuple[JwtRule, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Requests:
+    """RequestAuthentications, and where the keys of their tokens are served."""
+
+    policies: Policies[tuple[JwtRule, ...]]
+    sources: frozenset[KeySource] = frozenset()
+
+
+def index_requests(sources: Iterable[Parsed[security.RequestAuthentication]], root_namespace: str, kept: Kept) -> Requests:
     """File all RequestAuthentications."""
     found: dict[str, list[Scoped[tuple[JwtRule, ...]]]] = {}
+    wanted: set[KeySource] = set()
     for source in sorted(sources, key=lambda source: source.meta.age_order):
-        spec = source.spec
-        if spec is None or spec.target_ref is not None or spec.target_refs:
+        if source.spec is None:
             continue
-        found.setdefault(source.meta.namespace, []).append(kept.get(source.meta.key, (source,), partial(_scoped_rules, source)))
-    return Policies(namespaces={name: kept.tuple((name,), tuple(items)) for name, items in found.items()}, root_namespace=root_namespace)
+        scoped = kept.get(source.meta.key, (source,), partial(_scoped_rules, source))
+        found.setdefault(source.meta.namespace, []).append(scoped)
+        wanted.update(fetched for rule in scoped.policy if (fetched := signing_keys.source(rule)) is not None)
+    policies = Policies(namespaces={name: kept.tuple((name,), tuple(items)) for name, items in found.items()}, root_namespace=root_namespace)
+    return Requests(policies=policies, sources=frozenset(wanted))
+
+
+def jwt_rules(requests: Requests, namespace: str, labels: Mapping[str, str]) -> tuple[JwtRule, ...]:
+    """The rules for a workload, by issuer, as they are written."""
+    found = (rule for rules in requests.policies.of(namespace, labels) for rule in rules)
+    return tuple(sorted(found, key=lambda rule: rule.issuer))
+
+
+def with_keys(rule: JwtRule, known: KnownKeys, services: Iterable[Service], domain: str) -> JwtRule:
+    """The rule with its keys, or with the service that the proxy is to fetch them from."""
+    wanted = signing_keys.source(rule)
+    if wanted is None:
+        return rule
+    place = signing_keys.cluster(rule, known, services, domain)
+    return replace(rule, fetch_from=place) if place is not None else replace(rule, jwks=known.keys.get(wanted, ""))
 
 
 def _selector(spec: security.AuthorizationPolicy | security.RequestAuthentication) -> dict[str, str]:
     return dict(spec.selector.match_labels) if spec.selector is not None else {}
 
 
+def _targets(spec: security.AuthorizationPolicy | security.RequestAuthentication) -> frozenset[str] | None:
+    references = [*([spec.target_ref] if spec.target_ref is not None else []), *spec.target_refs]
+    if not references:
+        return None
+    return frozenset(one.name for one in references if (one.group, one.kind) == ("gateway.networking.k8s.io", "Gateway"))
+
+
 def _scoped_policy(source: Parsed[security.AuthorizationPolicy]) -> Scoped[AuthorizationPolicy]:
     assert source.spec is not None
-    return Scoped(policy=policy(source), selector=_selector(source.spec))
+    return Scoped(policy=policy(source), selector=_selector(source.spec), targets=_targets(source.spec))
 
 
 def _scoped_rules(source: Parsed[security.RequestAuthentication]) -> Scoped[tuple[JwtRule, ...]]:
     assert source.spec is not None
-    return Scoped(policy=tuple(jwt_rule(rule) for rule in source.spec.jwt_rules), selector=_selector(source.spec))
+    rules = tuple(jwt_rule(rule) for rule in source.spec.jwt_rules)
+    return Scoped(policy=rules, selector=_selector(source.spec), targets=_targets(source.spec))
 
 
 def policy(source: Parsed[security.AuthorizationPolicy]) -> AuthorizationPolicy:
@@ -92,7 +141,7 @@ def policy(source: Parsed[security.AuthorizationPolicy]) -> AuthorizationPolicy:
         action=Action(spec.action),
         rules=tuple(_rule(rule, meta.namespace) for rule in spec.rules),
         provider=spec.provider.name if spec.provider is not None else "",
-        dry_run=meta.annotations.get(DRY_RUN, "").lower() == "true",
+        dry_run=meta.annotations.get(DRY_RUN, "").lower() in {"true", "t", "1"},
     )
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import pytest
 from google.protobuf import json_format
 from tests.builders import views
 
 from varka.envoy.security import rbac, rbac_rules, request_principals
-from varka.model.security import Action, AuthorizationPolicy, Condition, Operation, Rule, Source
+from varka.model.security import Action, AuthorizationPolicy, Authorizer, Condition, Operation, Rule, Source
 
+ANY = {"safeRegex": {"regex": ".+"}}
 DOMAINS = rbac_rules.Domains(own="td1", aliases=("old",))
 
 
@@ -65,13 +70,91 @@ def test_dry_run_decides_nothing() -> None:
 def test_dots_in_names_are_dots() -> None:
     """A namespace or service account with a dot does not match another letter in its place."""
     (only,) = http(policy(Action.ALLOW, Rule(sources=(Source(service_accounts=("shop/a.b",)),))))
-    assert r".*/ns/shop/sa/a\\.b" in str(only)
+    assert r"spiffe://.+/ns/shop/(.+/|)sa/a\\.b(/.+)?" in str(only)
 
 
-def test_request_principal_splits_at_every_slash() -> None:
-    """Issuer and subject may both contain slashes."""
-    found = json_format.MessageToDict(request_principals.matcher("https://i/s"))
-    assert len(found["orIds"]["ids"]) == 3
+@pytest.mark.parametrize(
+    ("pattern", "issuer", "subject"),
+    [
+        ("https://i/s", {"exact": "https://i"}, {"exact": "s"}),
+        ("https://i/*", {"exact": "https://i"}, ANY),
+        ("https://i/s*", {"exact": "https://i"}, {"prefix": "s"}),
+        ("*/s", ANY, {"exact": "s"}),
+        ("*i/s", {"suffix": "i"}, {"exact": "s"}),
+        ("*s", ANY, {"suffix": "s"}),
+        ("i*", {"prefix": "i"}, ANY),
+        ("*", ANY, ANY),
+    ],
+)
+def test_request_principal(pattern: str, issuer: object, subject: object) -> None:
+    """A principal of a token is parted at its last slash; an asterisk at one end leaves that end open."""
+    found = json_format.MessageToDict(request_principals.matcher([pattern]))
+    assert [item["metadata"]["value"]["stringMatch"] for item in found["andIds"]["ids"]] == [issuer, subject]
+
+
+def test_several_request_principals() -> None:
+    """Any of them will do."""
+    assert len(json_format.MessageToDict(request_principals.matcher(["a/b", "c/d"]))["orIds"]["ids"]) == 2
+
+
+BAD = (
+    Rule(sources=(Source(ip_blocks=("10.0.0.300/8",)),)),
+    Rule(operations=(Operation(ports=("70000",)),)),
+    Rule(operations=(Operation(paths=("/a/{**}/b/{*}",)),)),
+    Rule(conditions=(Condition(key="request.header[x]", values=("a",)),)),
+    Rule(conditions=(Condition(key="request.headers[x]", values=("a\r\nb",)),)),
+)
+
+
+@pytest.mark.parametrize("rule", BAD, ids=["address", "port", "template", "key", "header"])
+def test_what_envoy_could_not_read(rule: Rule) -> None:
+    """A malformed value takes its rule out of an ALLOW policy, and only itself out of a DENY policy: neither lets more through."""
+    allow, deny = http(policy(Action.ALLOW, rule)), http(policy(Action.DENY, rule))
+    assert allow[0]["rules"] == {}
+    (built,) = deny[0]["rules"]["policies"].values()  # type: ignore[index]
+    everything = {"permissions": [{"andRules": {"rules": [{"any": True}]}}], "principals": [{"andIds": {"ids": [{"any": True}]}}]}
+    assert built == everything
+
+
+@pytest.mark.parametrize("name", ["[", "a(b", "x{2", "(?=a)", "a\\"])
+def test_names_are_no_expressions(name: str) -> None:
+    """A namespace that reads like a regular expression, even a broken one, gives a valid one that matches just the name."""
+    (only,) = http(policy(Action.ALLOW, Rule(sources=(Source(namespaces=(name,)),))))
+    (built,) = only["rules"]["policies"].values()  # type: ignore[index]
+    pattern = built["principals"][0]["andIds"]["ids"][0]["orIds"]["ids"][0]["authenticated"]["principalName"]["safeRegex"]["regex"]
+    assert re.fullmatch(pattern, f"spiffe://cluster.local/ns/{name}/sa/x")
+    assert not re.fullmatch(pattern, "spiffe://cluster.local/ns/axb/sa/x")
+
+
+def test_custom_asks_where_a_rule_matches() -> None:
+    """The rules stand in shadow rules, and the authorizer is asked only where one of them matched."""
+    asking = replace(policy(Action.CUSTOM, Rule()), provider="p", authorizer=Authorizer(name="p", host="h", port=80))
+    rules, asked = http(asking)
+    assert list(rules["shadowRules"]["policies"]) == ["istio-ext-authz-ns[n]-policy[p]-rule[0]"]  # type: ignore[index]
+    assert asked["httpService"]["serverUri"] == {"uri": "http://h", "cluster": "outbound|80||h", "timeout": "600s"}  # type: ignore[index]
+    assert asked["filterEnabledMetadata"]["path"] == [{"key": "istio_ext_authz_shadow_effective_policy_id"}]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("others", [(), (Authorizer(name="q", host="h", port=80),)])
+def test_custom_that_cannot_be_asked_refuses(others: tuple[Authorizer, ...]) -> None:
+    """No authorizer of the name, or two of different names on one workload: what the rules match is denied."""
+    policies = [replace(policy(Action.CUSTOM, Rule()), provider=item.name, authorizer=item) for item in others]
+    (only,) = http(replace(policy(Action.CUSTOM, Rule()), provider="p"), *policies)
+    assert only["rules"]["action"] == "DENY"  # type: ignore[index]
+    assert list(only["rules"]["policies"]) == ["istio-ext-authz-ns[n]-policy[p]-rule[0]-deny-due-to-bad-CUSTOM-action"]  # type: ignore[index]
+
+
+def test_custom_on_tcp() -> None:
+    """Connections are shown to an authorizer that speaks gRPC; one that speaks HTTP cannot be asked of them."""
+    known = Authorizer(name="p", host="h", port=80, grpc=True)
+    asking = replace(policy(Action.CUSTOM, Rule()), provider="p", authorizer=known)
+    assert [item.name for item in rbac.network_filters((asking,), views.MESH)] == ["envoy.filters.network.rbac", "envoy.filters.network.ext_authz"]
+    assert rbac.network_filters((replace(asking, authorizer=replace(known, grpc=False)),), views.MESH) == []
+
+
+def test_custom_in_dry_run_asks_nobody() -> None:
+    """A CUSTOM policy in dry run has no filter at all."""
+    assert http(policy(Action.CUSTOM, Rule(), dry_run=True)) == []
 
 
 def test_nested_claim() -> None:
