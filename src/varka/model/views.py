@@ -188,12 +188,13 @@ def _ingress(snapshot: Snapshot, proxy: Proxy, scope: Scope, mine: tuple[Entry, 
 
 
 def _gateways(snapshot: Snapshot, proxy: Proxy, who: tuple[object, ...]) -> tuple[GatewayBinding, ...]:
-    chosen = gateways.for_labels(snapshot.gateways, proxy.labels)
     entries = snapshot.registry.serving(proxy.namespace, proxy.labels, proxy.ip)
-    ports = gateways.target_ports(entries, proxy.ip)
-    if not ports:
-        declared = ((port.number, _target(snapshot, proxy, entry, port)) for entry in entries for port in entry.service.ports)
-        ports = {number: (target,) for number, target in declared if target is not None}
+    chosen = gateways.for_proxy(snapshot.gateways, proxy.labels, (entry.service.hostname for entry in entries))
+    ports: dict[str, gateways.Ports] = {}
+    for entry in entries:
+        declared = ((port.number, _target(snapshot, proxy, entry, port)) for port in entry.service.ports)
+        found = gateways.target_ports(entry, proxy.ip) or {number: (target,) for number, target in declared if target is not None}
+        ports[entry.service.hostname] = found
     stable = snapshot.views.equal(("gateway ports", who), ports)
     return snapshot.views.get(
         ("gateways", who),

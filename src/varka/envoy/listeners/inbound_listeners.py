@@ -58,7 +58,9 @@ def options(mode: MutualTlsMode, speaks: Speaks) -> tuple[Option, ...]:
         return (Option(transport=chains.TLS, http=http, mutual_tls=True),)
     plain_http = Option(transport=chains.RAW, protocols=chains.PLAIN_HTTP, http=True)
     if mode is MutualTlsMode.DISABLE:
-        return (Option(transport="", http=http),) if speaks is not Speaks.UNKNOWN else (plain_http, Option(transport=""))
+        if speaks is not Speaks.UNKNOWN:
+            return (Option(transport="", http=http),)
+        return (plain_http, Option(transport=chains.RAW), Option(transport=chains.TLS))
     if http:
         return (Option(transport=chains.TLS, protocols=MESH_ALL, http=True, mutual_tls=True), Option(transport=chains.RAW, http=True))
     own_tls, plain = Option(transport=chains.TLS), Option(transport=chains.RAW)

@@ -18,6 +18,8 @@ from varka.resources import Parsed
 from varka.resources.traffic import gateways as written
 
 Source = Parsed[written.Gateway]
+SERVICES = "internal.istio.io/gateway-service"
+"""Annotation of a Gateway: host names of the services whose pods serve it, in place of a selector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +29,8 @@ class Gateway:
     name: str
     namespace: str
     selector: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+    """Host names of the only services that open the servers' ports; none: any, by selector."""
     servers: tuple[GatewayServer, ...] = ()
     created: float = 0.0
 
@@ -49,6 +53,7 @@ def resolve(source: Source) -> Gateway:
         name=meta.name,
         namespace=meta.namespace,
         selector=dict(spec.selector),
+        services=tuple(name.strip().lower() for name in meta.annotations.get(SERVICES, "").split(",") if name.strip()),
         servers=tuple(_server(server, meta.key, meta.namespace) for server in spec.servers if server.port is not None),
         created=meta.created,
     )
@@ -100,32 +105,46 @@ def server_tls(given: written.ServerTls) -> ServerTls:
     )
 
 
-def for_labels(gateways: Iterable[Gateway], labels: Mapping[str, str]) -> tuple[Gateway, ...]:
-    """The Gateways that a proxy serves, in any namespace."""
-    return tuple(gateway for gateway in gateways if visibility.selected(dict(gateway.selector), labels.items()))
+Ports = Mapping[int, tuple[int, ...]]
+"""Service port → ports of the proxy."""
 
 
-def target_ports(entries: Iterable[Entry], ip: str) -> dict[int, tuple[int, ...]]:
-    """Service port → container ports, from the services that have this proxy as an endpoint."""
-    found: dict[int, set[int]] = {}
-    for entry in entries:
-        for number, endpoints in entry.endpoints.items():
-            found.setdefault(number, set()).update(endpoint.port for endpoint in endpoints if endpoint.address == ip)
+def for_proxy(gateways: Iterable[Gateway], labels: Mapping[str, str], services: Iterable[str]) -> tuple[Gateway, ...]:
+    """The Gateways that a proxy serves, in any namespace: by its labels, or by the services that it belongs to."""
+    mine = set(services)
+    return tuple(
+        gateway for gateway in gateways if (mine & set(gateway.services) if gateway.services else visibility.selected(dict(gateway.selector), labels.items()))
+    )
+
+
+def target_ports(entry: Entry, ip: str) -> dict[int, tuple[int, ...]]:
+    """The ports of a service for which this proxy is an endpoint, and its own ports behind them."""
+    found = {number: {endpoint.port for endpoint in endpoints if endpoint.address == ip} for number, endpoints in entry.endpoints.items()}
     return {number: tuple(sorted(ports)) for number, ports in found.items() if ports}
 
 
-def bindings(gateways: Iterable[Gateway], ports: Mapping[int, tuple[int, ...]], routes: VirtualServices, namespace: str) -> tuple[GatewayBinding, ...]:
-    """The servers of a proxy in a namespace. A server whose port is taken for another family of protocols is left out."""
+def bindings(gateways: Iterable[Gateway], ports: Mapping[str, Ports], routes: VirtualServices, namespace: str) -> tuple[GatewayBinding, ...]:
+    """The servers of a proxy in a namespace; `ports` are those of its services by host name.
+
+    A server whose port is taken for another family of protocols is left out, and so is one whose port is none of the
+    services that its Gateway names.
+    """
     families: dict[tuple[str, int], str] = {}
     found: list[GatewayBinding] = []
     for gateway in gateways:
         bound = [item for item in routes.by_gateway.get(gateway.key, ()) if visibility.visible(item.export_to, namespace)]
         for server in gateway.servers:
-            for target in ports.get(server.port, (server.target_port,)):
+            for target in _targets(gateway, server, ports):
                 place = replace(server, target_port=target)
                 if families.setdefault((server.bind, target), family(server)) == family(server):
                     found.append(GatewayBinding(server=place, virtual_services=tuple(item for item in bound if admits(server, item))))
     return tuple(found)
+
+
+def _targets(gateway: Gateway, server: GatewayServer, ports: Mapping[str, Ports]) -> tuple[int, ...]:
+    known = [of for host, of in sorted(ports.items()) if not gateway.services or host in gateway.services]
+    targets = tuple(sorted({target for of in known for target in of.get(server.port, ())}))
+    return targets or (() if gateway.services else (server.target_port,))
 
 
 def family(server: GatewayServer) -> str:
