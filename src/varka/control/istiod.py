@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import Any
 
@@ -12,7 +13,7 @@ import grpc.aio
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
-from varka.control import metrics, status_writer, validation
+from varka.control import metrics, signing_keys, status_writer, validation
 from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.debug_server import DebugServer
@@ -49,7 +50,9 @@ class Istiod:
         self._roots = RootDistributor(api, self._keeper, self.state.namespaces, self._clock)
         self._bundles = BundlePatcher(api, settings.service, settings.namespace, lambda: self._keeper.authority.root_pem, self._clock)
         self._recorder = Recorder(api, settings, self._clock)
-        self.pipeline = MeshPipeline(self.state, settings)
+        get = signing_keys.over_http(functools.cache(lambda: signing_keys.tls_context(settings.keys_insecure)))
+        self._keys = signing_keys.KeyFetcher(get, self._clock, self._changed, mode=settings.keys_fetched_by, interval=settings.keys_interval)
+        self.pipeline = MeshPipeline(self.state, settings, self._keys)
         self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
         self._front: TlsFront | None = None
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._identify, self._clock.monotonic)
@@ -123,6 +126,7 @@ class Istiod:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.state.run(), name="state")
                 tasks.create_task(self._recorder.run(), name="events")
+                tasks.create_task(self._keys.run(), name="keys")
                 tasks.create_task(self.pusher.run(), name="push")
                 self.ports["monitoring"] = await self._debug.start(self.settings.bind, self.settings.monitoring_port)
                 await self.state.synced.wait()

@@ -36,6 +36,8 @@ CONVERGENCE = Histogram(
     "Seconds from a change until every proxy that it concerns has answered.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 5, 10, 20, 30),
 )
+KEYS_FETCHED = Counter("pilot_jwks_resolver_network_fetch_success_total", "Key sets of token issuers that were fetched.")
+KEYS_FAILED = Counter("pilot_jwks_resolver_network_fetch_fail_total", "Attempts to fetch a key set that failed.")
 SERVICES = Gauge("pilot_services", "Services of the mesh.")
 VIRTUAL_SERVICES = Gauge("pilot_virt_services", "VirtualServices.")
 PUSH_ERRORS = Counter("varka_push_errors_total", "Proxies whose configuration could not be computed; they keep the last one.")

@@ -15,11 +15,11 @@ from varka.client.api import Object
 from varka.control import credentials, metrics, nodes
 from varka.control.parsing import ParsedObjects
 from varka.control.settings import Settings
+from varka.control.signing_keys import KeyFetcher
 from varka.control.state import ClusterState
 from varka.envoy import generate
 from varka.model import mesh_settings, snapshot, views
 from varka.model.inputs import Inputs
-from varka.model.policies import signing_keys
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy
 from varka.resources.conditions import Severity
@@ -28,6 +28,8 @@ from varka.xds.server import Client
 
 log = logging.getLogger("varka.control.pipeline")
 
+FIRST_KEYS_SECONDS, KEYS_SECONDS = 5.0, 1.0
+"""How long the first push, and any later one, waits for keys of token issuers."""
 MOST_IDENTIFIED = 20_000
 """Streams whose proxies are remembered; ended ones go when it is full."""
 
@@ -35,23 +37,33 @@ MOST_IDENTIFIED = 20_000
 class MeshPipeline:
     """Implements `push.Pipeline`."""
 
-    def __init__(self, state: ClusterState, settings: Settings) -> None:
+    def __init__(self, state: ClusterState, settings: Settings, keys: KeyFetcher) -> None:
         self._state = state
         self._settings = settings
+        self._keys = keys
         self._objects = ParsedObjects(state)
         self._inputs = Inputs()
         self._mesh = MeshSettings(cluster_domain=settings.cluster_domain)
         self._read: tuple[Object | None] | None = None
         self._identified: dict[str, tuple[Object | None, frozenset[str], Proxy]] = {}
+        self._patience = FIRST_KEYS_SECONDS
         self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=signing_keys.NOTHING, **self._objects.current())
+        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, **self._objects.current())
+        first = self.snapshot is None
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
+        self._patience = FIRST_KEYS_SECONDS if first else KEYS_SECONDS
+        self._keys.want(self.snapshot.requests.sources)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
+
+    async def settle(self) -> None:
+        """Wait a moment for keys that are wanted for the first time, so that tokens are not refused for the lack of them."""
+        if await self._keys.settle(self._patience):
+            self.refresh()
 
     def _mesh_settings(self) -> MeshSettings:
         """The settings of the ConfigMap, the last good ones when it is no YAML; the same object until they differ."""

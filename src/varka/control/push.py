@@ -36,6 +36,10 @@ class Pipeline(Protocol):
         """Compute the mesh's state anew from what is known now."""
         ...
 
+    async def settle(self) -> None:
+        """Wait, not for long, for what configuration needs from outside of the cluster."""
+        ...
+
     def identify(self, client: Client) -> Any:
         """The proxy behind a stream; RefusedError when its certificate is not for what it claims to be."""
         ...
@@ -149,6 +153,7 @@ class Pusher:
     async def _push(self, reasons: frozenset[str], started: float) -> None:
         before = self._clock.monotonic()
         self._pipeline.refresh()
+        await self._pipeline.settle()
         metrics.CONTEXT_SECONDS.observe(self._clock.monotonic() - before)
         self.pushes += 1
         push = Push(number=self.pushes, started=started, reasons=reasons)

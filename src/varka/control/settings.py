@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from varka.base.errors import VarkaError
+from varka.model.policies.signing_keys import FetchMode
 
 FLAGS_IGNORED = ("--log_output_level", "--keepaliveMaxServerConnectionAge", "--meshConfig", "--networksConfig", "--injectionDirectory", "--log_as_json")
 
@@ -47,6 +48,13 @@ class Settings:
     """PILOT_DEBOUNCE_MAX in seconds: how long a burst may hold a change back."""
     cacerts: Path = Path("/etc/cacerts")
     """Where the Secret `cacerts` is mounted."""
+    keys_fetched_by: FetchMode = FetchMode.ISTIOD
+    """PILOT_JWT_ENABLE_REMOTE_JWKS: `false` (istiod fetches keys of token issuers), `hybrid` (proxies fetch those that services of the mesh serve) or
+    `envoy` (proxies fetch all); `true` is `hybrid`."""
+    keys_interval: float = 20 * 60.0
+    """PILOT_JWT_PUB_KEY_REFRESH_INTERVAL in seconds: how often keys are fetched again."""
+    keys_insecure: bool = False
+    """JWKS_RESOLVER_INSECURE_SKIP_VERIFY: fetch keys from servers whose certificate nobody vouches for."""
     native_sidecars: bool = False
     """ENABLE_NATIVE_SIDECARS: `istio-proxy` as an init container that restarts, unless a pod says otherwise."""
     log_level: str = "INFO"
@@ -88,13 +96,24 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         "MAX_WORKLOAD_CERT_TTL": "max_workload_certificate_lifetime",
         "PILOT_DEBOUNCE_AFTER": "debounce_after",
         "PILOT_DEBOUNCE_MAX": "debounce_max",
+        "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL": "keys_interval",
     }
     for variable, name in times.items():
         if environment.get(variable):
             given[name] = _seconds(variable, environment[variable])
     given["native_sidecars"] = environment.get("ENABLE_NATIVE_SIDECARS", "").lower() == "true"
+    given["keys_insecure"] = environment.get("JWKS_RESOLVER_INSECURE_SKIP_VERIFY", "").lower() == "true"
+    given["keys_fetched_by"] = _fetch_mode(environment.get("PILOT_JWT_ENABLE_REMOTE_JWKS", ""))
     given.update(_flags(arguments))
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def _fetch_mode(text: str) -> FetchMode:
+    modes = {"": FetchMode.ISTIOD, "false": FetchMode.ISTIOD, "true": FetchMode.HYBRID, **{mode.value: mode for mode in FetchMode}}
+    try:
+        return modes[text.lower()]
+    except KeyError as error:
+        raise VarkaError(f"PILOT_JWT_ENABLE_REMOTE_JWKS is {text!r}", "use false, hybrid or envoy") from error
 
 
 def _seconds(name: str, text: str) -> float:

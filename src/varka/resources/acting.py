@@ -57,7 +57,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "WasmPlugin": ("",),
     "Telemetry": ("",),
     "AuthorizationPolicy": _TARGETS,
-    "RequestAuthentication": ("jwtRules.*.jwksUri", "jwtRules.*.jwks_uri", "jwtRules.*.timeout", *_TARGETS),
+    "RequestAuthentication": _TARGETS,
 }
 
 

@@ -34,6 +34,9 @@ class Counting:
     def refresh(self) -> None:
         self.refreshed.append(round(self.clock.monotonic(), 3))
 
+    async def settle(self) -> None:
+        """Nothing to wait for."""
+
     def identify(self, client: Client) -> Any:
         return client.node.id
 

@@ -26,3 +26,15 @@ def test_serving_certificate_has_all_names() -> None:
     """Of the service of the revision and of the default one, in the mesh's namespace."""
     names = settings.Settings(revision="canary").dns_names
     assert {"istiod-canary.istio-system.svc", "istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local"} <= set(names)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("", "istiod"), ("false", "istiod"), ("true", "hybrid"), ("Hybrid", "hybrid"), ("envoy", "envoy")])
+def test_who_fetches_keys(text: str, mode: str) -> None:
+    """PILOT_JWT_ENABLE_REMOTE_JWKS takes Istio's values."""
+    assert settings.load([], {"PILOT_JWT_ENABLE_REMOTE_JWKS": text}).keys_fetched_by.value == mode
+
+
+def test_who_fetches_keys_must_be_known() -> None:
+    """Another value is refused with the ones that are known."""
+    with pytest.raises(VarkaError, match="PILOT_JWT_ENABLE_REMOTE_JWKS"):
+        settings.load([], {"PILOT_JWT_ENABLE_REMOTE_JWKS": "maybe"})
