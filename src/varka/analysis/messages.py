@@ -1,4 +1,4 @@
-"""The messages of `istioctl analyze`: codes, names and levels as people know them from Istio, and how each is worded."""
+"""The messages of `istioctl analyze`: what a finding is, and what a kind of finding is; `catalog` has the kinds."""
 
 from __future__ import annotations
 
@@ -83,107 +83,6 @@ class Type:
             text=self.template.format(*values),
             path=path,
         )
-
-
-REFERENCED_RESOURCE_NOT_FOUND = Type("ReferencedResourceNotFound", "IST0101", Level.ERROR, 'Referenced {} not found: "{}"')
-NAMESPACE_NOT_INJECTED = Type(
-    "NamespaceNotInjected",
-    "IST0102",
-    Level.INFO,
-    "The namespace is not enabled for Istio injection. Run 'kubectl label namespace {0} istio-injection=enabled' to enable it, "
-    "or 'kubectl label namespace {0} istio-injection=disabled' to explicitly mark it as not needing injection.",
-)
-POD_MISSING_PROXY = Type(
-    "PodMissingProxy",
-    "IST0103",
-    Level.WARNING,
-    "The pod {} is missing the Istio proxy. This can often be resolved by restarting or redeploying the workload.",
-)
-SCHEMA_VALIDATION_ERROR = Type("SchemaValidationError", "IST0106", Level.ERROR, "Schema validation error: {}")
-CONFLICTING_MESH_HOSTS = Type(
-    "ConflictingMeshGatewayVirtualServiceHosts",
-    "IST0109",
-    Level.ERROR,
-    "The VirtualServices {} associated with mesh gateway define the same host {} which can lead to undefined behavior. "
-    "This can be fixed by merging the conflicting VirtualServices into a single resource.",
-)
-PORT_SELECTOR_REQUIRED = Type(
-    "VirtualServiceDestinationPortSelectorRequired",
-    "IST0112",
-    Level.ERROR,
-    'This VirtualService routes to a service "{}" that exposes multiple ports {}. Specifying a port in the destination is required to disambiguate.',
-)
-MULTIPLE_SERVICES = Type(
-    "DeploymentAssociatedToMultipleServices",
-    "IST0116",
-    Level.WARNING,
-    "This deployment {} is associated with multiple services using port {} but different protocols: {}",
-)
-PORT_NAME = Type(
-    "PortNameIsNotUnderNamingConvention",
-    "IST0118",
-    Level.INFO,
-    "Port name {} (port: {}, targetPort: {}) doesn't follow the naming convention of Istio port.",
-)
-MULTIPLE_INJECTION_LABELS = Type(
-    "NamespaceMultipleInjectionLabels",
-    "IST0123",
-    Level.WARNING,
-    "The namespace has more than one type of injection labels {}, which may lead to undefined behavior. Make sure only one injection label exists.",
-)
-NO_MATCHING_WORKLOADS = Type("NoMatchingWorkloadsFound", "IST0127", Level.WARNING, "No matching workloads for this resource with the following labels: {}")
-NO_CA_DESTINATION = Type(
-    "NoServerCertificateVerificationDestinationLevel",
-    "IST0128",
-    Level.WARNING,
-    "DestinationRule {} in namespace {} has TLS mode set to {} but no caCertificates are set to validate server identity for host: {}",
-)
-NO_CA_PORT = Type(
-    "NoServerCertificateVerificationPortLevel",
-    "IST0129",
-    Level.WARNING,
-    "DestinationRule {} in namespace {} has TLS mode set to {} but no caCertificates are set to validate server identity for host: {} at port {}",
-)
-UNREACHABLE_RULE = Type("VirtualServiceUnreachableRule", "IST0130", Level.WARNING, "VirtualService rule {} not used ({}).")
-HOST_NOT_IN_GATEWAY = Type(
-    "VirtualServiceHostNotFoundInGateway", "IST0132", Level.WARNING, "one or more host {} defined in VirtualService {} not found in Gateway {}."
-)
-SCHEMA_WARNING = Type("SchemaWarning", "IST0133", Level.WARNING, "Schema validation warning: {}")
-ADDRESSES_REQUIRED = Type("ServiceEntryAddressesRequired", "IST0134", Level.WARNING, "ServiceEntry addresses are required for this protocol.")
-CONFLICTING_PORTS = Type(
-    "DeploymentConflictingPorts",
-    "IST0137",
-    Level.WARNING,
-    'This deployment {} is associated with multiple services {} using targetPort "{}" but different ports: {}.',
-)
-INVALID_USER_ID = Type("InvalidApplicationUID", "IST0144", Level.WARNING, "User ID (UID) 1337 is reserved for the sidecar proxy.")
-CONFLICTING_GATEWAYS = Type("ConflictingGateways", "IST0145", Level.ERROR, "Conflict with gateways {} (workload selector {}, port {}, hosts {}).")
-GATEWAY_PORT_NOT_ON_SERVICE = Type(
-    "GatewayPortNotDefinedOnService",
-    "IST0162",
-    Level.WARNING,
-    "The gateway is listening on a target port (port {}) that is not defined in the Service associated with its workload instances "
-    "(Pod selector {}). If you need to access the gateway port through the gateway Service, it will not be available.",
-)
-INTERNAL_GATEWAY = Type(
-    "ReferencedInternalGateway",
-    "IST0165",
-    Level.WARNING,
-    "Gateway reference in VirtualService {} is to an implementation-generated internal Gateway: {}.",
-)
-SUBSET_SELECTS_NO_PODS = Type(
-    "DestinationRuleSubsetNotSelectPods",
-    "IST0173",
-    Level.ERROR,
-    "The Subset {} defined in the DestinationRule does not select any pods. Which may lead to 503 UH (NoHealthyUpstream).",
-)
-UNKNOWN_DESTINATION_HOST = Type(
-    "UnknownDestinationRuleHost", "IST0174", Level.WARNING, "The host {} defined in the DestinationRule does not match any services in the mesh."
-)
-
-
-NAMES = {item.code: item.name for item in tuple(globals().values()) if isinstance(item, Type)}
-"""Code → name of every message that an analyzer here can give."""
 
 
 def listed(items: object) -> str:

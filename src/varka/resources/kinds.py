@@ -183,4 +183,7 @@ CORE: dict[tuple[str, str], type[kubernetes.Slice]] = {
     ("", "ConfigMap"): kubernetes.ConfigMap,
     ("", "Secret"): kubernetes.Secret,
     ("apps", "Deployment"): kubernetes.Deployment,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): kubernetes.WebhookConfiguration,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): kubernetes.WebhookConfiguration,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): kubernetes.Definition,
 }

@@ -116,8 +116,15 @@ class Template(Slice):
     spec: PodSpec = PodSpec()
 
 
+class LabelExpression(Slice):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] = ()
+
+
 class LabelSelector(Slice):
     match_labels: dict[str, str] = {}
+    match_expressions: tuple[LabelExpression, ...] = ()
 
 
 class DeploymentSpec(Slice):
@@ -151,3 +158,41 @@ class Secret(Slice):
 
     type: str = "Opaque"
     data: dict[str, str] = {}
+
+
+class ServiceReference(Slice):
+    name: str = ""
+    namespace: str = ""
+
+
+class WebhookClient(Slice):
+    url: str | None = None
+    service: ServiceReference | None = None
+
+
+class Webhook(Slice):
+    name: str = ""
+    client_config: WebhookClient = WebhookClient()
+    namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
+
+
+class WebhookConfiguration(Slice):
+    """Of either kind: mutating or validating."""
+
+    webhooks: tuple[Webhook, ...] = ()
+
+
+class DefinedNames(Slice):
+    kind: str = ""
+
+
+class DefinitionSpec(Slice):
+    group: str = ""
+    names: DefinedNames = DefinedNames()
+
+
+class Definition(Slice):
+    """A CustomResourceDefinition: only which kind it defines matters."""
+
+    spec: DefinitionSpec = DefinitionSpec()

@@ -32,15 +32,17 @@ def test_references() -> None:
     ]
     found = analyzers.analyze([service("web"), istio("VirtualService", "v", {"hosts": ["web"], "gateways": ["gw"], "http": rules})])
     assert [item.line for item in found] == [
-        'Error [IST0101] (VirtualService default/v) Referenced gateway not found: "default/gw"',
+        'Error [IST0101] (VirtualService default/v) Referenced gateway not found: "gw"',
         'Error [IST0101] (VirtualService default/v) Referenced host not found: "nobody"',
         'Error [IST0101] (VirtualService default/v) Referenced host+subset in destinationrule not found: "web+v9"',
+        "Warning [IST0132] (VirtualService default/v) one or more host [web] defined in VirtualService default/v not found in Gateway default/gw.",
     ]
 
 
 def test_schema() -> None:
     """What a single resource does wrong is a message with the place."""
-    found = analyzers.analyze([service("web"), istio("DestinationRule", "d", {"host": "web", "subsets": [{"name": "a"}, {"name": "a"}]})])
+    made = [service("web"), istio("DestinationRule", "d", {"host": "web", "subsets": [{"name": "a"}, {"name": "a"}]})]
+    found = analyzers.analyze(made, "schema.ValidationAnalyzer.DestinationRule")
     assert [item.line for item in found] == [
         "Error [IST0106] (DestinationRule default/d) Schema validation error: spec.subsets[1].name: duplicate subset names: a"
     ]

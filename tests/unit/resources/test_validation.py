@@ -39,7 +39,7 @@ def test_http_rules(changes: Object, text: str) -> None:
 def test_unreachable_rule() -> None:
     """A rule behind one that takes every request is warned of."""
     obj = istio("VirtualService", "v", {"hosts": ["a.b"], "http": [{"route": [{"destination": {"host": "c"}}]}] * 2})
-    assert _warnings(obj) == ["spec.http[1]: virtualService rule spec.http[1] is not used: spec.http[0] before it takes every request"]
+    assert _warnings(obj) == ["spec.http[1]: virtualService rule #1 not used (only the last rule can have no matches)"]
 
 
 def test_weights_that_send_nothing() -> None:

@@ -178,32 +178,3 @@ def _check_cors(given: written.CorsPolicy, path: str, found: Findings) -> None:
             found.error(f"{path}.allowMethods[{index}]", f"{method!r} is not a supported HTTP method")
     if given.allow_origin:
         found.warning(f"{path}.allowOrigin", "allowOrigin is deprecated; use allowOrigins", "Deprecated")
-
-
-def check_reachable(routes: tuple[written.HttpRoute, ...], found: Findings) -> None:
-    """Warn of rules that no request can reach, because an earlier one takes everything."""
-    prefixes: list[tuple[str, str]] = []
-    everything = ""
-    for index, route in enumerate(routes):
-        path = f"spec.http[{index}]"
-        if everything:
-            found.warning(path, f"virtualService rule {path} is not used: {everything} before it takes every request", "Unreachable")
-        elif not route.match:
-            everything = path
-        for number, match in enumerate(route.match):
-            where = f"{path}.match[{number}]"
-            text = _path(match)
-            earlier = next((name for name, prefix in prefixes if text is not None and text.startswith(prefix)), None)
-            if earlier is not None and not match.ignore_uri_case:
-                found.warning(where, f"virtualService rule {where} is not used: {earlier} before it has the same or a shorter prefix", "Unreachable")
-            if _only_prefix(match) and match.uri is not None and match.uri.prefix:
-                prefixes.append((where, match.uri.prefix))
-
-
-def _path(match: written.HttpMatchRequest) -> str | None:
-    return (match.uri.prefix or match.uri.exact) if match.uri is not None else None
-
-
-def _only_prefix(match: written.HttpMatchRequest) -> bool:
-    others = (match.headers, match.method, match.query_params, match.without_headers, match.authority, match.scheme, match.port, match.gateways)
-    return not any(others) and not match.source_labels and not match.source_namespace

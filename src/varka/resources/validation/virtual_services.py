@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from varka.resources.parsing import Meta
 from varka.resources.traffic import virtual_services as written
-from varka.resources.validation import http_routes, names
+from varka.resources.validation import http_routes, names, reachability
 from varka.resources.validation.findings import Findings
 
 _CLAIM = "@request.auth.claims"
@@ -24,7 +24,7 @@ def check(spec: written.VirtualService, meta: Meta, found: Findings) -> None:
         _check_claims(spec, found)
     for index, route in enumerate(spec.http):
         http_routes.check(route, f"spec.http[{index}]", delegate, found)
-    http_routes.check_reachable(spec.http, found)
+    reachability.check(spec, found)
     for index, tls in enumerate(spec.tls):
         _check_tls(tls, spec.hosts, f"spec.tls[{index}]", found)
     for index, tcp in enumerate(spec.tcp):

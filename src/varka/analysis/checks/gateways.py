@@ -1,33 +1,14 @@
-"""Gateways that get in each other's way, and credentials that are not where their proxies look."""
+"""Gateways that get in each other's way."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from varka.analysis import messages
+from varka.analysis import catalog, messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
 from varka.model.discovery import hosts
 from varka.resources.traffic import gateways as written
-
-_DEFAULT = {"istio": "ingressgateway"}
-"""The labels of the gateway that every installation has."""
-
-
-def secrets(context: Context) -> Iterable[Message]:
-    """Check that the Secret of every server is in the namespace of the gateway's pods; without Secrets at hand, nothing is said."""
-    known = {secret.meta.key for secret in context.all("Secret")}
-    if not known:
-        return
-    for gateway in context.all("Gateway"):
-        namespaces = {pod.meta.namespace for pod in context.pods(gateway.spec.selector)}
-        if gateway.spec.selector == _DEFAULT and not namespaces:
-            namespaces = {context.snapshot.mesh.root_namespace}
-        for index, server in enumerate(gateway.spec.servers):
-            name = server.tls.credential_name if server.tls is not None else ""
-            if name and not known.intersection(f"{where}/{name}" if where else name for where in namespaces):
-                path = f"spec.servers[{index}].tls.credentialName"
-                yield messages.REFERENCED_RESOURCE_NOT_FOUND.about(gateway, "credentialName", name, path=path)
 
 
 def conflicts(context: Context) -> Iterable[Message]:
@@ -37,7 +18,7 @@ def conflicts(context: Context) -> Iterable[Message]:
         for index, server in enumerate(gateway.spec.servers):
             others = [other for other in gateways if other is not gateway and _overlaps(gateway, server, other)]
             if server.port is not None and others:
-                yield messages.CONFLICTING_GATEWAYS.about(
+                yield catalog.CONFLICTING_GATEWAYS.about(
                     gateway,
                     ",".join(sorted(other.meta.key for other in others)),
                     messages.labels(gateway.spec.selector),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from varka.analysis import messages
+from varka.analysis import catalog, messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
 from varka.model.routing import visibility
@@ -16,7 +16,7 @@ def analyze(context: Context) -> Iterable[Message]:
         selector = gateway.spec.selector
         pods = context.pods(selector)
         if not pods:
-            yield messages.REFERENCED_RESOURCE_NOT_FOUND.about(gateway, "selector", messages.labels(selector), path="spec.selector")
+            yield catalog.REFERENCED_RESOURCE_NOT_FOUND.about(gateway, "selector", messages.labels(selector), path="spec.selector")
             continue
         ports = _ports(context, pods)
         if not ports:
@@ -24,10 +24,10 @@ def analyze(context: Context) -> Iterable[Message]:
         for index, server in enumerate(gateway.spec.servers):
             if server.port is not None and server.port.number not in ports:
                 path = f"spec.servers[{index}].port.number"
-                yield messages.GATEWAY_PORT_NOT_ON_SERVICE.about(gateway, server.port.number, messages.labels(selector), path=path)
+                yield catalog.GATEWAY_PORT_NOT_ON_SERVICE.about(gateway, server.port.number, messages.labels(selector), path=path)
 
 
-def _ports(context: Context, pods: tuple[Read, ...]) -> set[int]:
+def _ports(context: Context, pods: list[Read]) -> set[int]:
     """Ports of the Services in front of some pods, and the ports behind them."""
     found: set[int] = set()
     for service in context.all("Service"):
