@@ -21,6 +21,7 @@ VERBS = {
     "image": "Say which command an image name stands for.",
     "requests": "Show the mesh's requests as they come.",
     "traffic": "Send requests for a lab or a demonstration, and show what comes back.",
+    "graph": "Show who calls whom, how often, how fast and how safely.",
     "doctor": "Check what this machine lacks.",
     "version": "Show the versions.",
 }
