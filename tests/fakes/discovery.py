@@ -20,6 +20,7 @@ from varka.envoy import messages
 from varka.envoy.generate import ProxyConfig
 from varka.identity import authority, keys
 from varka.identity.spiffe import SpiffeId
+from varka.xds import types
 
 DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 SECRETS = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets"
@@ -139,5 +140,6 @@ def by_type(config: ProxyConfig, type_url: str) -> Mapping[str, WireResource]:
         messages.LISTENER: config.listeners,
         messages.ROUTE: config.routes,
         messages.ENDPOINT: config.endpoints,
+        types.EXTENSION: config.extensions,
     }
     return kinds.get(type_url, {})

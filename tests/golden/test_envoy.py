@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from tests.builders import views
+from tests.builders import extending, views
 
 from varka.base.wire import WireResource
 from varka.envoy import dump, generate
@@ -21,6 +21,8 @@ from varka.model.view import GatewayBinding, InboundPort, MeshSettings, Proxy, P
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/in.yaml"))
 KINDS = ("listeners", "clusters", "routes", "endpoints")
+RARE = "extensions"
+"""On file only where there are some."""
 
 
 class Case(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,6 +40,8 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     authorization: list[AuthorizationPolicy] = []
     jwt_rules: list[JwtRule] = []
     servers: list[GatewayServer] = []
+    extending: list[dict[str, Any]] = []
+    """EnvoyFilters and WasmPlugins as a user writes them."""
 
 
 def view_of(case: Case) -> ProxyView:
@@ -67,6 +71,7 @@ def view_of(case: Case) -> ProxyView:
         authorization=tuple(case.authorization),
         jwt_rules=tuple(case.jwt_rules),
         gateways=bindings,
+        extensions=extending.of(case.proxy, case.extending),
     )
 
 
@@ -93,7 +98,8 @@ def read(name: str) -> Case:
 def test_resources(name: str, update_golden: bool) -> None:
     """The case's view gives exactly the resources that are on file."""
     config = generate.generate(view_of(read(name)))
-    for kind in KINDS:
+    assert config.problems == ()
+    for kind in (*KINDS, *([RARE] if config.extensions or (HERE / name / f"{RARE}.yaml").exists() else [])):
         path = HERE / name / f"{kind}.yaml"
         built = as_yaml(getattr(config, kind))
         if update_golden:
@@ -113,7 +119,7 @@ def test_repeatable(name: str) -> None:
 
 def test_no_orphans() -> None:
     """Every folder is a case, and every file in it belongs to the case."""
-    known = {"in.yaml", *(f"{kind}.yaml" for kind in KINDS)}
+    known = {"in.yaml", *(f"{kind}.yaml" for kind in (*KINDS, RARE))}
     for folder in HERE.iterdir():
         if folder.is_dir() and folder.name != "__pycache__":
             assert folder.name in CASES, f"{folder.name} has no in.yaml"

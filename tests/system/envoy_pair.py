@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -226,10 +227,9 @@ def gateways(server: GatewayServer, routes: VirtualService) -> tuple[GatewayBind
     )
 
 
-def start(folder: Path, discovery: Discovery) -> dict[str, subprocess.Popen[bytes]]:
+def start(folder: Path, discovery: Discovery, found: Mapping[str, ProxyView]) -> dict[str, subprocess.Popen[bytes]]:
     """Start the Envoys and wait until each has its configuration."""
     socket_path = str(folder / "sds.sock")
-    found = configurations()
     for view in found.values():
         proxy = view.proxy
         discovery.add(proxy.id, generate.generate(view), f"spiffe://cluster.local/ns/{proxy.namespace}/sa/{proxy.name}")
@@ -307,7 +307,7 @@ def main() -> None:
     discovery = Discovery()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        envoys = start(folder, discovery)
+        envoys = start(folder, discovery, configurations())
         try:
             result = act()
             result["refusals"] = discovery.refusals

@@ -16,7 +16,7 @@ from varka.xds import status, types
 from varka.xds.server import Client
 
 _LEGACY = {"cds": "cluster", "lds": "listener", "rds": "route", "eds": "endpoint"}
-COLUMNS = ("cds", "lds", "eds", "rds", "sds")
+COLUMNS = ("cds", "lds", "eds", "rds", "sds", "ecds")
 
 
 class Inspector:
@@ -46,7 +46,7 @@ class Inspector:
             "istio_version": str(node.metadata.get("ISTIO_VERSION") or ""),
             "istiod": self._settings.pod_name,
             "identity": client.peer,
-            "types": {**{kind.upper(): str(found[kind].sync) for kind in COLUMNS}, "ECDS": "IGNORED"},
+            "types": {kind.upper(): str(found[kind].sync) if kind != "ecds" or found[kind].nonce_sent else "IGNORED" for kind in COLUMNS},
             "errors": {kind.upper(): found[kind].error for kind in COLUMNS if found[kind].error},
             "rejected": {kind.upper(): dict(found[kind].rejected) for kind in COLUMNS if found[kind].rejected},
             "resources": {kind.upper(): found[kind].resources for kind in COLUMNS},
@@ -63,7 +63,7 @@ class Inspector:
         configs = []
         for url in types.ORDER:
             found = client.resources.get(url)
-            if found is None or url == types.SECRET:
+            if found is None or url == types.SECRET or (url == types.EXTENSION and not len(found)):
                 continue
             rows = [{"name": name, "version": packed.version, "resource": _decoded(url, packed.resource.body)} for name in found if (packed := found.get(name))]
             configs.append({"type_url": url, "version": found.version, "resources": rows})

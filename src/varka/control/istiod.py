@@ -58,7 +58,8 @@ class Istiod:
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._identify, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
         self._webhooks = WebhookServer(self._web_certificate, self.injection_options, validation.problems)
-        self._status = status_writer.StatusWriter(api, self.state, settings, self._clock)
+        self._status = status_writer.StatusWriter(api, self.state, settings, self._clock, self.pipeline.patching.of)
+        self.pipeline.patching.changed = lambda: self._status.changed("config")
         inspector = Inspector(self.pusher, self.state, settings, self.ready)
         version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}
         self._debug = DebugServer(inspector, version)

@@ -14,6 +14,7 @@ from varka.client import resources as kinds
 from varka.client.api import Object
 from varka.control import credentials, metrics, nodes
 from varka.control.parsing import ParsedObjects
+from varka.control.patch_reports import PatchReports
 from varka.control.settings import Settings
 from varka.control.signing_keys import KeyFetcher
 from varka.control.state import ClusterState
@@ -47,6 +48,7 @@ class MeshPipeline:
         self._read: tuple[Object | None] | None = None
         self._identified: dict[str, tuple[Object | None, frozenset[str], Proxy]] = {}
         self._patience = FIRST_KEYS_SECONDS
+        self.patching = PatchReports()
         self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
 
@@ -54,6 +56,7 @@ class MeshPipeline:
         """Compute the mesh's state anew."""
         self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, **self._objects.current())
         first = self.snapshot is None
+        self.patching.begin(self._inputs.envoy_filters)
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
         self._patience = FIRST_KEYS_SECONDS if first else KEYS_SECONDS
         self._keys.want(self.snapshot.requests.sources)
@@ -97,8 +100,16 @@ class MeshPipeline:
         """Everything that the proxy is to have, by type URL."""
         if self.snapshot is None:
             return {}
-        found = generate.generate(views.view(self.snapshot, proxy))
-        return {types.CLUSTER: found.clusters, types.ENDPOINT: found.endpoints, types.LISTENER: found.listeners, types.ROUTE: found.routes}
+        seen = views.view(self.snapshot, proxy)
+        found = generate.generate(seen)
+        self.patching.note(seen.extensions.identities, found)
+        return {
+            types.CLUSTER: found.clusters,
+            types.ENDPOINT: found.endpoints,
+            types.LISTENER: found.listeners,
+            types.ROUTE: found.routes,
+            types.EXTENSION: found.extensions,
+        }
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
         """Credentials from Secrets of the proxy's own namespace."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from varka.base.clock import Clock, parse_rfc3339, rfc3339
@@ -27,10 +28,15 @@ QUIET_SECONDS = 0.3
 ACCEPTED = "Accepted"
 
 
+Further = Callable[[Object], list[Condition]]
+"""What is known of a resource beyond the resource itself."""
+
+
 class StatusWriter:
     """`changed` says that there may be something to write; `run` writes."""
 
-    def __init__(self, api: Api, state: ClusterState, settings: Settings, clock: Clock) -> None:
+    def __init__(self, api: Api, state: ClusterState, settings: Settings, clock: Clock, further: Further = lambda _: []) -> None:
+        self._further = further
         self._api = api
         self._state = state
         self._settings = settings
@@ -69,9 +75,10 @@ class StatusWriter:
         self._seen = {uid: seen for uid, seen in self._seen.items() if uid in current}
 
     async def _write(self, gvr: Gvr, uid: str, obj: Object) -> None:
-        version = (obj["metadata"].get("generation"), obj["metadata"].get("annotations"))
+        further = self._further(obj)
+        version = (obj["metadata"].get("generation"), obj["metadata"].get("annotations"), further)
         seen = self._seen.get(uid)
-        wanted = seen[1] if seen is not None and seen[0] == version else conditions(obj, rfc3339(self._clock.now()))
+        wanted = seen[1] if seen is not None and seen[0] == version else conditions(obj, rfc3339(self._clock.now()), further)
         self._seen[uid] = (version, wanted)
         given = ((obj.get("status") or {}).get("conditions")) or []
         if [_content(one) for one in given if one.get("type") in OWN] == [_content(one) for one in wanted]:
@@ -117,9 +124,9 @@ OWN = frozenset({ACCEPTED, "Warning", "NotActedOn"})
 """The types of conditions that are ours."""
 
 
-def conditions(obj: Object, now: str) -> list[Object]:
+def conditions(obj: Object, now: str, further: Iterable[Condition] = ()) -> list[Object]:
     """The conditions of a resource; none when there is nothing to say."""
-    found = validation.findings(obj)
+    found = list(dict.fromkeys([*validation.findings(obj), *further]))
     unused = validation.unused(obj)
     result: list[Object] = []
     errors = [one for one in found if one.severity is Severity.ERROR]

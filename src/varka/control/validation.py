@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from varka import resources
 from varka.client.api import Object
+from varka.control import extension_checks
 from varka.resources import acting, validation
 from varka.resources.conditions import Condition, Severity
 
@@ -11,7 +12,7 @@ from varka.resources.conditions import Condition, Severity
 def findings(obj: Object) -> list[Condition]:
     """Everything that reading and checking a resource yields."""
     parsed = resources.parse(obj)
-    return list(dict.fromkeys([*parsed.conditions, *validation.validate(parsed)]))
+    return list(dict.fromkeys([*parsed.conditions, *validation.validate(parsed), *extension_checks.findings(parsed)]))
 
 
 def unused(obj: Object) -> list[Condition]:

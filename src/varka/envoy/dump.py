@@ -15,6 +15,7 @@ from varka.base.wire import WireResource
 MODULES = {
     "envoy.config.cluster.v3.Cluster": "envoy.config.cluster.v3.cluster_pb2",
     "envoy.config.endpoint.v3.ClusterLoadAssignment": "envoy.config.endpoint.v3.endpoint_pb2",
+    "envoy.config.core.v3.TypedExtensionConfig": "envoy.config.core.v3.extension_pb2",
     "envoy.config.listener.v3.Listener": "envoy.config.listener.v3.listener_pb2",
     "envoy.config.route.v3.RouteConfiguration": "envoy.config.route.v3.route_pb2",
     "envoy.extensions.transport_sockets.tls.v3.Secret": "envoy.extensions.transport_sockets.tls.v3.secret_pb2",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo
 from varka.envoy.listeners import gateway_listeners, inbound_listeners, outbound_listeners
+from varka.envoy.patching import apply as patching
+from varka.envoy.patching import changing
 from varka.envoy.routing import gateway_routes, routes
 from varka.envoy.upstreams import clusters, endpoints
+from varka.model import patches
 from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
 
 
@@ -21,7 +24,13 @@ class ProxyConfig:
     clusters: Mapping[str, WireResource] = field(default_factory=dict)
     routes: Mapping[str, WireResource] = field(default_factory=dict)
     endpoints: Mapping[str, WireResource] = field(default_factory=dict)
+    extensions: Mapping[str, WireResource] = field(default_factory=dict)
+    """Configurations of filters that are fetched by name."""
     secrets_wanted: tuple[str, ...] = ()
+    applied: frozenset[tuple[str, int]] = frozenset()
+    """EnvoyFilter and number of the patches that met something."""
+    problems: tuple[changing.Problem, ...] = ()
+    """Patches that could not be carried out."""
 
 
 Named = dict[str, WireResource]
@@ -35,12 +44,32 @@ _listeners: memo.Memo[Named] = memo.Memo(4096)
 def generate(view: ProxyView) -> ProxyConfig:
     """The whole configuration; mappings of proxies that get the same are the same objects."""
     sidecar = view.proxy.type is ProxyType.SIDECAR
-    return ProxyConfig(
+    found = ProxyConfig(
         listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
         clusters=_all_clusters(view, sidecar),
         routes=_sidecar_routes(view) if sidecar else by_name(gateway_routes.build(view)),
         endpoints=_endpoints.get((view.outbound,), view.proxy.locality, lambda: by_name(endpoints.outbound(view.outbound, view.proxy.locality))),
         secrets_wanted=() if sidecar else gateway_listeners.secrets(view),
+    )
+    return found if view.extensions is patches.NONE else _patched(view, found)
+
+
+def _patched(view: ProxyView, found: ProxyConfig) -> ProxyConfig:
+    about, extensions = patching.side(view), view.extensions
+    changed = (
+        patching.listeners(found.listeners, extensions, about),
+        patching.clusters(found.clusters, extensions, about),
+        patching.routes(found.routes, extensions, about),
+        patching.extension_configs(extensions),
+    )
+    return replace(
+        found,
+        listeners=changed[0].resources,
+        clusters=changed[1].resources,
+        routes=changed[2].resources,
+        extensions=changed[3].resources,
+        applied=frozenset().union(*(outcome.applied for outcome in changed)),
+        problems=tuple(problem for outcome in changed for problem in outcome.problems),
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from varka.model.policies import signing_keys
 from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
-from varka.resources import Parsed, kubernetes, security
-from varka.resources.traffic import destination_rules, gateways, service_entries, sidecars, virtual_services, workloads
+from varka.resources import Parsed, extensions, kubernetes, security
+from varka.resources.traffic import destination_rules, envoy_filters, gateways, service_entries, sidecars, virtual_services, workloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +37,8 @@ class Inputs:
     peer_authentications: tuple[Parsed[security.PeerAuthentication], ...] = ()
     request_authentications: tuple[Parsed[security.RequestAuthentication], ...] = ()
     authorization_policies: tuple[Parsed[security.AuthorizationPolicy], ...] = ()
+    envoy_filters: tuple[Parsed[envoy_filters.EnvoyFilter], ...] = ()
+    wasm_plugins: tuple[Parsed[extensions.WasmPlugin], ...] = ()
 
 
 FIELDS: dict[tuple[str, str], str] = {
@@ -51,6 +53,8 @@ FIELDS: dict[tuple[str, str], str] = {
     ("networking.istio.io", "ServiceEntry"): "service_entries",
     ("networking.istio.io", "WorkloadEntry"): "workload_entries",
     ("networking.istio.io", "Sidecar"): "sidecars",
+    ("networking.istio.io", "EnvoyFilter"): "envoy_filters",
+    ("extensions.istio.io", "WasmPlugin"): "wasm_plugins",
     ("security.istio.io", "PeerAuthentication"): "peer_authentications",
     ("security.istio.io", "RequestAuthentication"): "request_authentications",
     ("security.istio.io", "AuthorizationPolicy"): "authorization_policies",

@@ -13,6 +13,9 @@ from functools import partial
 from varka.model.discovery import pods, registry
 from varka.model.discovery.pods import Pods
 from varka.model.discovery.registry import Registry
+from varka.model.extending import envoy_filters, wasm_plugins
+from varka.model.extending.envoy_filters import EnvoyFilters
+from varka.model.extending.wasm_plugins import WasmPlugins
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept, Memo
 from varka.model.policies import authorization, peer_authentication
@@ -42,6 +45,8 @@ class Snapshot:
     peers: Peers
     authorization: Policies[AuthorizationPolicy]
     requests: Requests
+    envoy_filters: EnvoyFilters
+    wasm_plugins: WasmPlugins
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
     memo: Memo = field(repr=False)
@@ -70,6 +75,8 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
             "authorization", (inputs.authorization_policies, root), partial(authorization.index_policies, inputs.authorization_policies, root)
         ),
         requests=memo.stage("requests", (inputs.request_authentications, root), partial(authorization.index_requests, inputs.request_authentications, root)),
+        envoy_filters=memo.stage("envoy filters", (inputs.envoy_filters, root), partial(envoy_filters.index, inputs.envoy_filters, root)),
+        wasm_plugins=memo.stage("wasm plugins", (inputs.wasm_plugins, root), partial(wasm_plugins.index, inputs.wasm_plugins, root)),
         namespaces={item.meta.name: item.meta.labels for item in inputs.namespaces},
         memo=memo,
         views=Kept(previous.views if previous is not None else None),

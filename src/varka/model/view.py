@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from varka.model import patches
+from varka.model.patches import Extensions
 from varka.model.security import AuthorizationPolicy, Authorizer, JwtRule, MutualTls
 from varka.model.services import Endpoint, Hostname, Service, ServicePort
 from varka.model.traffic import DestinationRule, GatewayServer, VirtualService
@@ -124,3 +126,4 @@ class ProxyView:
     """In order of evaluation inputs: root namespace first, then the workload's; any action."""
     jwt_rules: tuple[JwtRule, ...] = ()
     gateways: tuple[GatewayBinding, ...] = ()
+    extensions: Extensions = patches.NONE

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from varka.model import patches
 from varka.model.discovery import hosts
 from varka.model.discovery.registry import Entry
+from varka.model.patches import Extensions
 from varka.model.policies import authorization
 from varka.model.routing import gateways, visibility
 from varka.model.routing.sidecar_scope import Scope
@@ -38,6 +40,7 @@ def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
         authorization=kept.tuple(("authorization", who), _authorization(snapshot, proxy, seen)),
         jwt_rules=kept.equal(("jwt", who), _jwt_rules(snapshot, proxy, seen)),
         gateways=_gateways(snapshot, proxy, who) if router else (),
+        extensions=_extensions(snapshot, proxy),
     )
 
 
@@ -63,6 +66,16 @@ def _with_authorizer(snapshot: Snapshot, policy: AuthorizationPolicy, seen: Outb
 
 def _is_at(authorizer: Authorizer, service: Service) -> bool:
     return service.hostname == authorizer.host and authorizer.namespace in {"", service.namespace} and service.port(authorizer.port) is not None
+
+
+def _extensions(snapshot: Snapshot, proxy: Proxy) -> Extensions:
+    """Kept by content, so that proxies with the same patches share the object."""
+    changes, modules = snapshot.envoy_filters.of(proxy), snapshot.wasm_plugins.of(proxy)
+    if not changes and not modules:
+        return patches.NONE
+    key = ("extensions", tuple((item.origin, item.index) for item in changes), tuple(item.name for item in modules))
+    known = frozenset((item.origin, item.index) for item in changes if item.place is not patches.Place.BOOTSTRAP)
+    return snapshot.views.get(key, (*changes, *modules), partial(Extensions, patches=changes, modules=modules, identities=known))
 
 
 def _mesh(snapshot: Snapshot, scope: Scope | None) -> MeshSettings:

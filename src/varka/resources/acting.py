@@ -53,7 +53,6 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     ),
     "WorkloadGroup": ("",),
     "ProxyConfig": ("",),
-    "EnvoyFilter": ("",),
     "WasmPlugin": ("",),
     "Telemetry": ("",),
     "AuthorizationPolicy": _TARGETS,

@@ -1,4 +1,4 @@
-"""Type URLs of the five discovery services, and the order in which a change must reach a proxy.
+"""Type URLs of the six discovery services, and the order in which a change must reach a proxy.
 
 Clusters go before the endpoints that fill them, listeners before their routes. What is taken away goes last: a
 cluster is removed only after every route that could name it has been replaced.
@@ -11,22 +11,24 @@ CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
 ENDPOINT = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+EXTENSION = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 SECRET = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 
-ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET)
+ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET)
 KNOWN = frozenset(ORDER)
 
-SHORT = {CLUSTER: "cds", ENDPOINT: "eds", LISTENER: "lds", ROUTE: "rds", SECRET: "sds"}
+SHORT = {CLUSTER: "cds", ENDPOINT: "eds", LISTENER: "lds", ROUTE: "rds", EXTENSION: "ecds", SECRET: "sds"}
 """As metrics and status name them."""
 
 AFTER: dict[str, tuple[str, ...]] = {
     LISTENER: (CLUSTER, ENDPOINT),
     ROUTE: (CLUSTER, ENDPOINT),
+    EXTENSION: (CLUSTER, ENDPOINT),
 }
 """A type waits while an answer to one of these is outstanding, so that nothing names a cluster that is not there yet."""
 
 WARMED_BY: dict[str, str] = {CLUSTER: ENDPOINT}
 """A resource of the first type is not used before the one of the same name and the second type has arrived after it."""
 
-REMOVE_AFTER: dict[str, tuple[str, ...]] = {CLUSTER: (LISTENER, ROUTE)}
+REMOVE_AFTER: dict[str, tuple[str, ...]] = {CLUSTER: (LISTENER, ROUTE, EXTENSION), EXTENSION: (LISTENER,)}
 """Removals of a type wait until these have nothing left to send and nothing outstanding."""

@@ -41,6 +41,9 @@ class FixedPipeline:
     def refresh(self) -> None:
         """Nothing to compute."""
 
+    async def settle(self) -> None:
+        """Nothing to wait for."""
+
     def identify(self, client: server.Client) -> str:
         """The node ID, unless the test refuses it."""
         if client.node.id in self.refused:

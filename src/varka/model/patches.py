@@ -1,0 +1,156 @@
+"""Patches of EnvoyFilters and modules of WasmPlugins, as the `envoy` stage applies them.
+
+They hold plain values only; what a patch means is known to Envoy's messages, so its value stays JSON until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Context(StrEnum):
+    """Which side of which proxy a patch is for."""
+
+    ANY = "ANY"
+    SIDECAR_INBOUND = "SIDECAR_INBOUND"
+    SIDECAR_OUTBOUND = "SIDECAR_OUTBOUND"
+    GATEWAY = "GATEWAY"
+
+
+class Operation(StrEnum):
+    """What a patch does."""
+
+    MERGE = "MERGE"
+    ADD = "ADD"
+    REMOVE = "REMOVE"
+    INSERT_BEFORE = "INSERT_BEFORE"
+    INSERT_AFTER = "INSERT_AFTER"
+    INSERT_FIRST = "INSERT_FIRST"
+    REPLACE = "REPLACE"
+
+
+class Place(StrEnum):
+    """The kind of object that a patch is applied to (`applyTo`)."""
+
+    LISTENER = "LISTENER"
+    LISTENER_FILTER = "LISTENER_FILTER"
+    FILTER_CHAIN = "FILTER_CHAIN"
+    NETWORK_FILTER = "NETWORK_FILTER"
+    HTTP_FILTER = "HTTP_FILTER"
+    ROUTE_CONFIGURATION = "ROUTE_CONFIGURATION"
+    VIRTUAL_HOST = "VIRTUAL_HOST"
+    HTTP_ROUTE = "HTTP_ROUTE"
+    CLUSTER = "CLUSTER"
+    EXTENSION_CONFIG = "EXTENSION_CONFIG"
+    BOOTSTRAP = "BOOTSTRAP"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerMatch:
+    """A listener, a chain of it, and a filter of that; empty and 0 match everything."""
+
+    name: str = ""
+    port: int = 0
+    listener_filter: str = ""
+    chain: str = ""
+    sni: str = ""
+    transport_protocol: str = ""
+    application_protocols: tuple[str, ...] = ()
+    destination_port: int = 0
+    filter: str = ""
+    sub_filter: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteMatch:
+    """A route configuration, a virtual host of it, and a route of that; empty and 0 match everything."""
+
+    name: str = ""
+    port: int = 0
+    port_name: str = ""
+    gateway: str = ""
+    """`namespace/name`."""
+    virtual_host: str = ""
+    domain: str = ""
+    route: str = ""
+    action: str = ""
+    """`ROUTE`, `REDIRECT` or `DIRECT_RESPONSE`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterMatch:
+    """A cluster; a name decides by itself."""
+
+    name: str = ""
+    port: int = 0
+    service: str = ""
+    subset: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """One patch of one EnvoyFilter."""
+
+    origin: str
+    """`namespace/name` of the EnvoyFilter."""
+    index: int
+    """Which of its patches."""
+    place: Place
+    operation: Operation
+    context: Context = Context.ANY
+    value: str = "{}"
+    """JSON with sorted keys."""
+    filter_class: str = ""
+    listener: ListenerMatch | None = None
+    route: RouteMatch | None = None
+    cluster: ClusterMatch | None = None
+
+
+class Phase(StrEnum):
+    """Where in the chain of HTTP filters a module goes: after Istio's filters of that name, or just before the router."""
+
+    UNSPECIFIED = "UNSPECIFIED_PHASE"
+    AUTHN = "AUTHN"
+    AUTHZ = "AUTHZ"
+    STATS = "STATS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Which connections a module sees."""
+
+    mode: str = "CLIENT_AND_SERVER"
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """One WasmPlugin. `name` is the one of its Envoy resource."""
+
+    name: str
+    plugin_name: str = ""
+    url: str
+    sha256: str = ""
+    network: bool = False
+    phase: Phase = Phase.UNSPECIFIED
+    config: str = ""
+    """JSON; empty for none."""
+    fail_strategy: str = "FAIL_CLOSE"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    host_environment: tuple[str, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extensions:
+    """What one proxy's configuration is changed by, in order of application; proxies that agree share the object."""
+
+    patches: tuple[Patch, ...] = ()
+    modules: tuple[Module, ...] = ()
+    identities: frozenset[tuple[str, int]] = frozenset()
+    """Origin and index of the patches that change what is sent."""
+
+
+NONE = Extensions()
