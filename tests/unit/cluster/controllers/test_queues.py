@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
-from tests.fakes.clock import TurnedClock, settle
+from tests.fakes.clock import TurnedClock, settle, until
 
 from varka.client.api import ApiError
 from varka.client.informers import Key
@@ -100,8 +100,10 @@ async def test_reconcile_may_ask_to_be_called_again():
 
     async with working(reconcile) as (queue, clock):
         queue.add(A)
-        await settle()
+        await until(lambda: times == [0] and queue.idle)
         queue.add_after(A, 10)
         queue.add_after(A, 30)
-        await clock.turn(100)
+        await clock.turn(10)
+        await until(lambda: len(times) == 2 and queue.idle)
+        await clock.turn(90)
         assert times == [0, 10]

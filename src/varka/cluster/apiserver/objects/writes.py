@@ -116,14 +116,15 @@ class Writes:
         self.preparation.check_namespace(info, obj)
         for name in _FIXED_META[:5]:
             meta.pop(name, None)
-        meta["uid"] = str(uuid.uuid4())
-        meta["creationTimestamp"] = rfc3339(self.clock.now())
+        identity = {"uid": str(uuid.uuid4()), "creationTimestamp": rfc3339(self.clock.now())}
+        meta |= identity
         if "status" in info.subresources:
             obj.pop("status", None)
         if _has_generation(info):
             meta["generation"] = 1
         await self._complete(info, obj, None)
         obj, more = await self._admit(attributes, info, "CREATE", obj, None)
+        obj["metadata"] |= identity  # reservations go by uid: no webhook may give an object another's
         warnings = warnings + more
         causes = self.preparation.finish(info, obj, None, dry_run=options.dry_run)
         if not applied:
@@ -137,7 +138,6 @@ class Writes:
             try:
                 warnings = warnings + await self._admission.validate(attributes, "CREATE", obj, None)
                 stored = await self._store(info, obj, 0, options)
-                return Written(object=intake.to_version(stored, info), created=True, warnings=tuple(warnings))
             except RevisionConflict:
                 if attempt + 1 == attempts:
                     self.preparation.release(info, obj)
@@ -146,6 +146,8 @@ class Writes:
             except Exception:
                 self.preparation.release(info, obj)
                 raise
+            else:
+                return Written(object=intake.to_version(stored, info), created=True, warnings=tuple(warnings))
         raise AssertionError("unreachable")
 
     async def update(self, attributes: Attributes, body: Any, options: Options) -> Written:

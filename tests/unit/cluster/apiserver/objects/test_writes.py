@@ -144,6 +144,42 @@ async def test_failed_create_gives_its_address_back(server: ApiServer) -> None:
     await server.api.create(SERVICES, {"metadata": {"name": "next"}, "spec": wanted}, "default")
 
 
+async def test_a_refused_duplicate_takes_no_address_from_the_living(server: ApiServer) -> None:
+    """Neither when it asks for the same address, nor when a webhook gives it the living one's uid: that is no webhook's business."""
+    living = await server.api.create(SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}, "default")
+    address = living["spec"]["clusterIP"]
+
+    class Impostor:
+        async def mutate(self, attributes: Attributes, operation: str, obj: Any, old: Any) -> tuple[Any, list[str]]:
+            return {**obj, "metadata": {**obj["metadata"], "uid": living["metadata"]["uid"], "creationTimestamp": "2001-01-01T00:00:00Z"}}, []
+
+        async def validate(self, attributes: Attributes, operation: str, obj: Any, old: Any) -> list[str]:
+            return []
+
+    same = {"clusterIP": address, "ports": [{"port": 80}]}
+    assert (await refused(server.api.create(SERVICES, {"metadata": {"name": "web"}, "spec": same}, "default"))).code == 422
+    assert (await refused(server.api.create(SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}, "default"))).code == 409
+    extensions: Extensions = server.core.extensions
+    extensions.admission = Impostor()
+    assert (await refused(server.api.create(SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}, "default"))).code == 409
+    other = await server.api.create(SERVICES, {"metadata": {"name": "other"}, "spec": {"ports": [{"port": 80}]}}, "default")
+    assert other["metadata"]["uid"] != living["metadata"]["uid"] and not other["metadata"]["creationTimestamp"].startswith("2001")
+    assert (await refused(server.api.create(SERVICES, {"metadata": {"name": "thief"}, "spec": same}, "default"))).code == 422
+
+
+async def test_a_stored_service_keeps_its_address_when_its_caller_goes_away(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails after the write is no failure of the write."""
+    from varka.cluster.apiserver.objects import intake
+
+    wanted = {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]}
+    monkeypatch.setattr(intake, "to_version", lambda obj, info: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await server.api.create(SERVICES, {"metadata": {"name": "web"}, "spec": wanted}, "default")
+    monkeypatch.undo()
+    assert (await server.api.get(SERVICES, "web", "default"))["spec"]["clusterIP"] == "10.96.0.77"
+    assert (await refused(server.api.create(SERVICES, {"metadata": {"name": "thief"}, "spec": wanted}, "default"))).code == 422
+
+
 async def test_scale(server: ApiServer) -> None:
     """scale shows and sets the replicas."""
     await server.api.create(DEPLOYMENTS, deployment(), "default")
