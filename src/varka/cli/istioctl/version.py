@@ -53,7 +53,7 @@ def lines(found: dict[str, Any], *, remote: bool, note: str) -> list[str]:
     told.append(f"control plane version: {', '.join(mesh)}")
     proxies = Counter(str(entry["version"]) for entry in found.get("dataPlaneVersion") or [])
     if proxies:
-        told.append("data plane version: " + ", ".join(f"{name} ({count} {'proxy' if count == 1 else 'proxies'})" for name, count in sorted(proxies.items())))
+        told.append("data plane version: " + ", ".join(f"{name} ({count} proxies)" for name, count in sorted(proxies.items())))
     else:
         told.append("data plane version: none")
     return told
