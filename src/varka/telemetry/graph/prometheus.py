@@ -67,6 +67,8 @@ class Prometheus:
                 body = await response.content.read(MAX_ANSWER)
         except TimeoutError as error:
             raise PrometheusError(f"{self._url} did not answer within {_TIMEOUT:.0f} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise PrometheusError(error.os_error.strerror or "cannot connect") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PrometheusError(str(error) or type(error).__name__) from error
         return samples(body, response.status)
