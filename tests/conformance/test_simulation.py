@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.builders import simulated
 
 from varka.analysis.simulation import configuration, simulate
 from varka.analysis.simulation.call import Call, Direction, Protocol, Security
 from varka.analysis.simulation.result import Result
 from varka.envoy import generate
-from varka.model import inputs, mesh_settings, proxies, snapshot, views
+from varka.model import mesh_settings, proxies
 from varka.model.view import MeshSettings, Proxy, ProxyType, ProxyView
-from varka.resources import parse
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE.parents[2] / "shared" / "conformance" / "simulation.yaml"
@@ -27,17 +26,6 @@ pytestmark = [pytest.mark.conformance, pytest.mark.skipif(not CASES.is_file(), r
 
 def _cases() -> list[Any]:
     return yaml.safe_load(CASES.read_text())["cases"] if CASES.is_file() else []
-
-
-def _objects(case: Mapping[str, Any]) -> list[Any]:
-    """The manifests of a case; without a namespace they are in `default`."""
-    found = []
-    for text in (case.get("config") or "", case.get("kube_config") or ""):
-        for obj in yaml.safe_load_all(text):
-            if obj:
-                obj["metadata"].setdefault("namespace", "default")
-                found.append(json.loads(json.dumps(obj, default=str)))
-    return found
 
 
 def _mesh(case: Mapping[str, Any]) -> MeshSettings:
@@ -59,8 +47,7 @@ def _metadata_name(name: str) -> str:
 
 
 def _view(case: Mapping[str, Any]) -> ProxyView:
-    everything = inputs.of((parse(obj) for obj in _objects(case)), _mesh(case))
-    return views.view(snapshot.build(everything), _proxy(case["proxy"]))
+    return simulated.view(f"{case.get('config') or ''}\n---\n{case.get('kube_config') or ''}", _proxy(case["proxy"]), _mesh(case))
 
 
 def _call(raw: Mapping[str, Any], proxy: Proxy) -> Call:
@@ -71,7 +58,7 @@ def _call(raw: Mapping[str, Any], proxy: Proxy) -> Call:
         address=raw.get("address") or "1.3.3.7",
         direction=direction,
         protocol=protocol,
-        security=Security(raw.get("tls") or "plaintext"),
+        security=Security(raw.get("tls") or ("tls" if raw.get("sni") else "plaintext")),
         sni=raw.get("sni"),
         alpn=(raw["alpn"],) if raw.get("alpn") else None,
         host=raw.get("host") or "",

@@ -1,4 +1,4 @@
-"""One folder a case: `in.yaml` describes a proxy's view in the model's words, the other files are its Envoy resources."""
+"""One folder a case: `in.yaml` describes a proxy's view, in the model's words or by manifests; the other files are its Envoy resources."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from tests.builders import extending, views
 
 from varka.base.wire import WireResource
 from varka.envoy import dump, generate
+from varka.model import inputs, snapshot
+from varka.model import views as model_views
 from varka.model.security import AuthorizationPolicy, JwtRule, MutualTls
 from varka.model.services import Endpoint, Service
 from varka.model.traffic import DestinationRule, GatewayServer, VirtualService
 from varka.model.view import GatewayBinding, InboundPort, MeshSettings, Proxy, ProxyView
+from varka.resources import parse
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/in.yaml"))
@@ -26,7 +29,7 @@ RARE = "extensions"
 
 
 class Case(msgspec.Struct, forbid_unknown_fields=True):
-    """What `in.yaml` may hold; `own` are names of services of the proxy's workload."""
+    """What `in.yaml` may hold; `own` are names of services of the proxy's workload. With `manifests` the model makes the view."""
 
     description: str
     proxy: Proxy
@@ -42,10 +45,13 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     servers: list[GatewayServer] = []
     extending: list[dict[str, Any]] = []
     """EnvoyFilters and WasmPlugins as a user writes them."""
+    manifests: list[dict[str, Any]] = []
 
 
 def view_of(case: Case) -> ProxyView:
     """The view that the case describes; VirtualServices belong to a server when they name its gateway."""
+    if case.manifests:
+        return of_manifests(case)
     seen = views.outbound(
         case.services,
         case.endpoints,
@@ -73,6 +79,14 @@ def view_of(case: Case) -> ProxyView:
         gateways=bindings,
         extensions=extending.of(case.proxy, case.extending),
     )
+
+
+def of_manifests(case: Case) -> ProxyView:
+    """What the proxy sees of the manifests; those without a namespace are in `default`."""
+    for manifest in case.manifests:
+        manifest["metadata"].setdefault("namespace", "default")
+    everything = inputs.of(map(parse, case.manifests), case.mesh)
+    return model_views.view(snapshot.build(everything), case.proxy)
 
 
 def shortened(value: Any) -> Any:

@@ -98,7 +98,7 @@ def _all_clusters(view: ProxyView, sidecar: bool) -> Named:
 def _sidecar_listeners(view: ProxyView) -> Named:
     outward = outbound_listeners.build(view.outbound, view.mesh, view.proxy)
     inward = inbound_listeners.build(view)
-    return _listeners.get((outward, inward), None, lambda: by_name([inward, *outward]))
+    return _listeners.get((outward, inward), None, lambda: by_name([*inward, *outward]))
 
 
 def _sidecar_routes(view: ProxyView) -> Named:

@@ -44,6 +44,11 @@ class Protocol(StrEnum):
         """Bytes that Envoy passes on unread; neither HTTP, nor TLS to be read for SNI, nor AUTO, nor UDP."""
         return self in {Protocol.TCP, Protocol.MONGO, Protocol.REDIS, Protocol.MYSQL}
 
+    @property
+    def after_tls(self) -> Protocol:
+        """What is left when TLS has been taken off."""
+        return Protocol.HTTP if self is Protocol.HTTPS else Protocol.TCP if self is Protocol.TLS else self
+
 
 class Resolution(StrEnum):
     """How a proxy finds the endpoints of a service (Istio's `Resolution`)."""

@@ -69,7 +69,7 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
         virtual_services=memo.stage("virtual services", (inputs.virtual_services, mesh), partial(virtual_services.index, inputs.virtual_services, mesh)),
         destination_rules=memo.stage("destination rules", (inputs.destination_rules, mesh), partial(destination_rules.index, inputs.destination_rules, mesh)),
         gateways=memo.stage("gateways", (inputs.gateways,), partial(gateways.index, inputs.gateways)),
-        sidecars=memo.stage("sidecars", (inputs.sidecars, root), partial(sidecar_scope.index, inputs.sidecars, root)),
+        sidecars=memo.stage("sidecars", (inputs.sidecars, mesh), partial(sidecar_scope.index, inputs.sidecars, mesh)),
         peers=peers,
         authorization=memo.stage(
             "authorization", (inputs.authorization_policies, root), partial(authorization.index_policies, inputs.authorization_policies, root)

@@ -15,7 +15,7 @@ from varka.model import patches
 from varka.model.patches import Extensions
 from varka.model.security import AuthorizationPolicy, Authorizer, JwtRule, MutualTls
 from varka.model.services import Endpoint, Hostname, Service, ServicePort
-from varka.model.traffic import DestinationRule, GatewayServer, VirtualService
+from varka.model.traffic import ConnectionPool, Destination, DestinationRule, GatewayServer, ServerTls, VirtualService
 
 
 class ProxyType(StrEnum):
@@ -48,6 +48,17 @@ class Proxy:
     istio_version: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """All addresses of the workload, the first one first."""
+        others = (ip.strip() for ip in self.metadata.get("INSTANCE_IPS", "").split(","))
+        return tuple(dict.fromkeys(ip for ip in (self.ip, *others) if ip))
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """4, 6 or both, that of the first address first."""
+        return tuple(dict.fromkeys(6 if ":" in ip else 4 for ip in self.ips)) or (4,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshSettings:
@@ -63,6 +74,8 @@ class MeshSettings:
     protocol_detection_timeout: float = 0.0
     enable_auto_mtls: bool = True
     outbound_registry_only: bool = False
+    egress_proxy: Destination | None = None
+    """Where requests to unknown hosts go (a Sidecar's); None: to the address that was asked for."""
     access_log_file: str = ""
     access_log_format: str = ""
     access_log_json: bool = False
@@ -94,15 +107,42 @@ class OutboundView:
     endpoints: Mapping[tuple[Hostname, int], tuple[Endpoint, ...]]
     virtual_services: tuple[VirtualService, ...] = ()
     destination_rules: Mapping[Hostname, DestinationRule] = field(default_factory=dict)
+    listeners: tuple[EgressListener, ...] = ()
+    """Those of a Sidecar, the one for all other ports last; none: one for everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressListener:
+    """A listener that a Sidecar asks for, and what can be reached through it; without `port`, for all ports left over.
+
+    `bind` is an address or `unix://` and a path, empty for the services' own addresses. `bound`: the proxy listens there
+    by itself, rather than taking what was captured.
+    """
+
+    reach: OutboundView
+    port: ServicePort | None = None
+    http_proxy: bool = False
+    bind: str = ""
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundPort:
-    """A port of the workload itself that a service points at; `address` is the bind address for a Sidecar ingress listener."""
+    """A port of the workload itself that a service points at, or that a Sidecar names.
+
+    `target_port` is the port that clients connect to. The rest is a Sidecar's: `address` to listen on, `bound` when the
+    proxy listens there by itself, `endpoint` where the application is (`address:port`, `unix://path`; empty: at the same
+    port), `tls` that the proxy terminates, and the limits of connections.
+    """
 
     service: Service
     service_port: ServicePort
     target_port: int
+    address: str = ""
+    bound: bool = False
+    endpoint: str = ""
+    tls: ServerTls | None = None
+    pool: ConnectionPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

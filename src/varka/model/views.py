@@ -6,22 +6,23 @@ workload, and on nothing else: proxies that agree in these share the very same o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from varka.model import patches
 from varka.model.discovery import hosts
 from varka.model.discovery.registry import Entry
+from varka.model.memo import Kept
 from varka.model.patches import Extensions
 from varka.model.policies import authorization
 from varka.model.routing import gateways, visibility
-from varka.model.routing.sidecar_scope import Scope
+from varka.model.routing.sidecar_scope import Egress, Scope
 from varka.model.security import Action, AuthorizationPolicy, Authorizer, JwtRule
 from varka.model.services import Endpoint, Hostname, Protocol, Service, ServicePort
 from varka.model.snapshot import Snapshot
-from varka.model.traffic import VirtualService
-from varka.model.view import GatewayBinding, InboundPort, MeshSettings, OutboundView, Proxy, ProxyType, ProxyView
+from varka.model.traffic import ConnectionPool, VirtualService
+from varka.model.view import EgressListener, GatewayBinding, InboundPort, MeshSettings, OutboundView, Proxy, ProxyType, ProxyView
 
 
 def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
@@ -80,9 +81,9 @@ def _extensions(snapshot: Snapshot, proxy: Proxy) -> Extensions:
 
 def _mesh(snapshot: Snapshot, scope: Scope | None) -> MeshSettings:
     mesh = snapshot.mesh
-    if scope is None or scope.registry_only is None or scope.registry_only == mesh.outbound_registry_only:
+    if scope is None or scope.registry_only is None:
         return mesh
-    make = partial(replace, mesh, outbound_registry_only=scope.registry_only)
+    make = partial(replace, mesh, outbound_registry_only=scope.registry_only, egress_proxy=scope.egress_proxy)
     return snapshot.views.get(("mesh", scope.namespace, scope.name), (mesh, scope), make)
 
 
@@ -93,7 +94,7 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
     key = (proxy.namespace, (scope.namespace, scope.name) if scope is not None else None, tuple(rule.name for rule in selecting))
     mesh = snapshot.virtual_services.mesh
     routes = kept.get(("routes", key), (mesh, scope), partial(_routes, mesh, proxy.namespace, scope))
-    if registry.all_public and (scope is None or scope.hosts is None):
+    if registry.all_public and (scope is None or scope.egress is None):
         services, endpoints = registry.services, registry.endpoints
     else:
         asked = frozenset(Hostname(one.host) for one in snapshot.mesh.authorizers)
@@ -101,11 +102,26 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
         chosen = kept.get(("visible", key), (registry, routes, scope, snapshot.mesh.authorizers), make)
         services, endpoints = kept.tuple(("services", key), chosen.services), chosen.endpoints
     policies = kept.get(("rules", key), (services, rules), partial(rules.for_services, services, proxy.namespace, proxy.labels))
-    return kept.get(
+    whole = kept.get(
         ("outbound", key),
         (services, endpoints, routes, policies),
         partial(OutboundView, services=services, endpoints=endpoints, virtual_services=routes, destination_rules=policies),
     )
+    if scope is None or scope.egress is None:
+        return whole
+    return kept.get(("scoped", key), (whole, scope), partial(_scoped, kept, key, whole, scope))
+
+
+def _scoped(kept: Kept, key: Hashable, whole: OutboundView, scope: Scope) -> OutboundView:
+    """With the listeners of a Sidecar; each reaches the services and rules that it names, and clusters exist for all."""
+    return replace(whole, listeners=tuple(_egress(kept, (key, number), whole, listener) for number, listener in enumerate(scope.egress or ())))
+
+
+def _egress(kept: Kept, key: Hashable, whole: OutboundView, listener: Egress) -> EgressListener:
+    services = tuple(service for service in whole.services if listener.includes(service))
+    rules = tuple(item for item in whole.virtual_services if listener.includes_route(item))
+    reach = replace(whole, services=kept.tuple(("reached", key), services), virtual_services=kept.tuple(("rules of", key), rules))
+    return EgressListener(reach=reach, port=listener.port, http_proxy=listener.http_proxy, bind=listener.bind, bound=listener.bound)
 
 
 def _routes(items: tuple[VirtualService, ...], namespace: str, scope: Scope | None) -> tuple[VirtualService, ...]:
@@ -125,7 +141,7 @@ def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, ro
 
     `asked` are hosts of authorizers: a Sidecar need not list them.
     """
-    wanted = _destinations(routes) | asked if scope is not None and scope.hosts is not None else frozenset()
+    wanted = _destinations(routes, scope) | asked if scope is not None and scope.egress is not None else frozenset()
     chosen: dict[Hostname, Entry] = {}
     for entry in entries:
         service = entry.service
@@ -142,9 +158,9 @@ def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, ro
     )
 
 
-def _destinations(routes: tuple[VirtualService, ...]) -> frozenset[Hostname]:
-    """Hosts that visible routes lead to: a Sidecar need not list them."""
-    found: set[Hostname] = set()
+def _destinations(routes: tuple[VirtualService, ...], scope: Scope) -> frozenset[Hostname]:
+    """Hosts that visible routes lead to, and the proxy for what is unknown: a Sidecar need not list them."""
+    found: set[Hostname] = {scope.egress_proxy.host} if scope.egress_proxy is not None else set()
     for item in routes:
         for http in item.http:
             found.update(part.destination.host for part in http.destinations)
@@ -158,10 +174,11 @@ def _inbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> tuple[Inb
     mine = snapshot.registry.serving(proxy.namespace, proxy.labels, proxy.ip)
     if scope is not None and scope.ingress:
         return _ingress(snapshot, proxy, scope, mine)
-    return tuple(port for entry in mine for port in _ports(snapshot, proxy, entry))
+    pool = scope.inbound_pool if scope is not None else None
+    return tuple(port for entry in mine for port in _ports(snapshot, proxy, entry, pool))
 
 
-def _ports(snapshot: Snapshot, proxy: Proxy, entry: Entry) -> list[InboundPort]:
+def _ports(snapshot: Snapshot, proxy: Proxy, entry: Entry, pool: ConnectionPool | None) -> list[InboundPort]:
     service = entry.service
     found: list[InboundPort] = []
     for port in service.ports:
@@ -170,8 +187,8 @@ def _ports(snapshot: Snapshot, proxy: Proxy, entry: Entry) -> list[InboundPort]:
             found.append(
                 snapshot.views.get(
                     ("port", proxy.namespace, proxy.name, service.hostname, port.number, target),
-                    (service, port),
-                    partial(InboundPort, service=service, service_port=port, target_port=target),
+                    (service, port, pool),
+                    partial(InboundPort, service=service, service_port=port, target_port=target, pool=pool),
                 )
             )
     return found
@@ -190,14 +207,29 @@ def _ingress(snapshot: Snapshot, proxy: Proxy, scope: Scope, mine: tuple[Entry, 
     """The listeners of a Sidecar; each belongs to the first service that points at its port, else to the workload itself."""
     found: list[InboundPort] = []
     for listener in scope.ingress:
-        port = ServicePort(number=listener.port, name=listener.name, protocol=listener.protocol, target_port=listener.target_port)
+        port = ServicePort(number=listener.port, name=listener.name, protocol=listener.protocol, target_port=listener.port)
         owner = next((entry.service for entry in mine if any(_target(snapshot, proxy, entry, item) == listener.port for item in entry.service.ports)), None)
         if owner is None:
             name = hosts.of_service(proxy.workload or proxy.name, proxy.namespace, snapshot.mesh.cluster_domain)
             owner = mine[0].service if mine else Service(hostname=name, namespace=proxy.namespace, name=proxy.workload or proxy.name, ports=(port,))
-        made = InboundPort(service=owner, service_port=port, target_port=listener.target_port)
+        made = InboundPort(
+            service=owner,
+            service_port=port,
+            target_port=listener.port,
+            address=listener.bind or proxy.ip,
+            bound=listener.bound,
+            endpoint=_endpoint(listener.endpoint, proxy),
+            tls=listener.tls,
+            pool=listener.pool or scope.inbound_pool,
+        )
         found.append(snapshot.views.equal(("ingress", proxy.namespace, proxy.name, listener.port), made))
     return tuple(found)
+
+
+def _endpoint(given: str, proxy: Proxy) -> str:
+    """`0.0.0.0` and `[::]` stand for the workload's own address."""
+    address, colon, port = given.rpartition(":")
+    return f"{proxy.ip}:{port}" if colon and address in {"0.0.0.0", "[::]"} else given
 
 
 def _gateways(snapshot: Snapshot, proxy: Proxy, who: tuple[object, ...]) -> tuple[GatewayBinding, ...]:

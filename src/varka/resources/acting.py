@@ -28,7 +28,6 @@ _TARGETS = tuple(f"{where}.kind={kind}" for where in ("targetRef", "targetRefs.*
 
 NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "VirtualService": (
-        "http.*.retries.retryRemoteLocalities",
         "http.*.fault.abort.http2Error",
         "http.*.fault.delay.exponentialDelay",
     ),
@@ -40,17 +39,6 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
         "servers.*.tls.tlsCertificates",
     ),
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
-    "Sidecar": (
-        "inboundConnectionPool",
-        "outboundTrafficPolicy.egressProxy",
-        "ingress.*.bind",
-        "ingress.*.captureMode",
-        "ingress.*.tls",
-        "ingress.*.connectionPool",
-        "egress.*.port",
-        "egress.*.bind",
-        "egress.*.captureMode",
-    ),
     "WorkloadGroup": ("",),
     "ProxyConfig": ("",),
     "WasmPlugin": ("",),

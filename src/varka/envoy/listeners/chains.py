@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 
 from varka.envoy import messages
 
@@ -39,3 +39,10 @@ def match(
     if port is not None:
         result.destination_port.value = port
     return result
+
+
+def other_family(families: tuple[int, ...], port: int) -> list[Any]:
+    """What a listener on all IPv4 addresses of a proxy with both families needs beside them."""
+    if 4 not in families or 6 not in families:
+        return []
+    return [listener_pb2.AdditionalAddress(address=messages.address("::", port))]

@@ -46,6 +46,8 @@ class Option:
     protocols: tuple[str, ...] = ()
     http: bool = False
     mutual_tls: bool = False
+    own_tls: bool = False
+    """The proxy takes the TLS off that a Sidecar describes."""
 
 
 def options(mode: MutualTlsMode, speaks: Speaks) -> tuple[Option, ...]:
@@ -76,36 +78,56 @@ def speaks(protocol: Protocol) -> Speaks:
     return Speaks.UNKNOWN if protocol is Protocol.AUTO else Speaks.TCP
 
 
-_built: memo.Memo[WireResource] = memo.Memo(4096)
+_built: memo.Memo[list[WireResource]] = memo.Memo(4096)
 
 
-def build(view: ProxyView) -> WireResource:
-    """`virtualInbound`; the same for all proxies of equal policies whose ports are the same."""
+def build(view: ProxyView) -> list[WireResource]:
+    """`virtualInbound` and the listeners that the proxy binds by itself; the same for all proxies of equal policies and ports."""
     objects = (view.mesh, view.mutual_tls, view.authorization, view.jwt_rules, *view.inbound)
-    return _built.get(objects, None, lambda: _build(view))
+    return _built.get(objects, view.proxy.families, lambda: _build(view))
 
 
-def _build(view: ProxyView) -> WireResource:
+def _build(view: ProxyView) -> list[WireResource]:
     mesh = view.mesh
     ports = _first_of_each_port(view.inbound)
+    captured = [port for port in ports if not port.bound]
     hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh)
     blocked = chains.match(port=mesh.proxy_inbound_listen_port)
     found = [chains.chain("virtualInbound-blackhole", [hole], blocked)]
     security = _Security(view)
-    for mode_port in sorted(set(view.mutual_tls.ports) - {port.target_port for port in ports}):
+    for mode_port in sorted(set(view.mutual_tls.ports) - {port.target_port for port in captured}):
         found += _chains(view, security, None, mode_port)
     found += _chains(view, security, None, None)
-    for port in ports:
+    for port in captured:
         found += _chains(view, security, port, port.target_port)
     listener = listener_pb2.Listener(
         name=names.VIRTUAL_INBOUND,
-        address=messages.address("0.0.0.0", mesh.proxy_inbound_listen_port),
+        address=messages.address("0.0.0.0" if 4 in view.proxy.families else "::", mesh.proxy_inbound_listen_port),
+        additional_addresses=chains.other_family(view.proxy.families, mesh.proxy_inbound_listen_port),
         traffic_direction=base_pb2.INBOUND,
         filter_chains=found,
-        listener_filters=_inspectors(view, ports),
+        listener_filters=_inspectors(view, captured),
         listener_filters_timeout=messages.duration(mesh.protocol_detection_timeout),
         continue_on_listener_filters_timeout=True,
         access_log=access_log.of_listener(mesh),
+    )
+    return [messages.resource(listener.name, listener), *(_bound(view, security, port) for port in ports if port.bound)]
+
+
+def _bound(view: ProxyView, security: _Security, port: InboundPort) -> WireResource:
+    """The listener of a port that is not captured: clients connect to the proxy itself."""
+    chosen = _chains(view, security, port, port.target_port)
+    for chain in chosen:
+        chain.filter_chain_match.ClearField("destination_port")
+    listener = listener_pb2.Listener(
+        name=f"{port.address}_{port.target_port}",
+        address=messages.address(port.address, port.target_port),
+        traffic_direction=base_pb2.INBOUND,
+        filter_chains=chosen,
+        listener_filters=[item for item in _inspectors(view, [port]) if item is not listener_filters.ORIGINAL_DST],
+        listener_filters_timeout=messages.duration(view.mesh.protocol_detection_timeout),
+        continue_on_listener_filters_timeout=True,
+        access_log=access_log.of_listener(view.mesh),
     )
     return messages.resource(listener.name, listener)
 
@@ -121,14 +143,12 @@ def _first_of_each_port(inbound: Iterable[InboundPort]) -> list[InboundPort]:
 
 def _inspectors(view: ProxyView, ports: list[InboundPort]) -> list[Any]:
     """Ports where nothing depends on the first bytes are not looked at, so that the server may speak first there."""
-    plain = [port.target_port for port in ports if view.mutual_tls.of(port.target_port) is MutualTlsMode.DISABLE]
-    plain += [port for port, mode in view.mutual_tls.ports.items() if mode is MutualTlsMode.DISABLE and port not in plain]
-    known_plain = [port for port in plain if any(p.target_port == port and speaks(p.service_port.protocol) is not Speaks.UNKNOWN for p in ports)]
-    said = [port.target_port for port in ports if speaks(port.service_port.protocol) is not Speaks.UNKNOWN]
+    known = {port.target_port for port in ports if speaks(port.service_port.protocol) is not Speaks.UNKNOWN}
+    plain = {port.target_port for port in ports if view.mutual_tls.of(port.target_port) is MutualTlsMode.DISABLE and port.tls is None}
     return [
         listener_filters.ORIGINAL_DST,
-        listener_filters.except_ports(listener_filters.TLS_INSPECTOR, known_plain),
-        listener_filters.except_ports(listener_filters.HTTP_INSPECTOR, said),
+        listener_filters.except_ports(listener_filters.TLS_INSPECTOR, plain & known),
+        listener_filters.except_ports(listener_filters.HTTP_INSPECTOR, known),
     ]
 
 
@@ -144,19 +164,32 @@ class _Security:
 def _chains(view: ProxyView, security: _Security, port: InboundPort | None, number: int | None) -> list[Any]:
     """The chains of one port; of a port without a service when `port` is None, of all the rest when `number` is too."""
     mode = view.mutual_tls.mode if number is None else view.mutual_tls.of(number)
-    known = speaks(port.service_port.protocol) if port else Speaks.UNKNOWN
     result = []
-    for option in options(mode, known):
+    for option in _options(port, mode):
         condition = chains.match(port=number, transport=option.transport, protocols=option.protocols)
         filters = _http(view, security, port, number, option) if option.http else _tcp(view, security, port, option)
-        socket = tls.mesh_server(security.trust_domains, option.http, view.mesh.min_tls_version) if option.mutual_tls else None
-        result.append(chains.chain(_name(port, number, option), filters, condition, socket))
+        result.append(chains.chain(_name(port, number, option), filters, condition, _socket(view, security, port, option)))
     return result
+
+
+def _options(port: InboundPort | None, mode: MutualTlsMode) -> tuple[Option, ...]:
+    """TLS that a Sidecar describes counts where mutual TLS is switched off: two kinds of it on one port could not be told apart."""
+    if port is None:
+        return options(mode, Speaks.UNKNOWN)
+    if port.tls is not None and mode is MutualTlsMode.DISABLE:
+        return (Option(transport=chains.TLS, http=port.service_port.protocol.after_tls.is_http, own_tls=True),)
+    return options(mode, speaks(port.service_port.protocol))
+
+
+def _socket(view: ProxyView, security: _Security, port: InboundPort | None, option: Option) -> Any:
+    if option.own_tls and port is not None and port.tls is not None:
+        return tls.gateway_server(port.tls, option.http, security.trust_domains)
+    return tls.mesh_server(security.trust_domains, option.http, view.mesh.min_tls_version) if option.mutual_tls else None
 
 
 def _name(port: InboundPort | None, number: int | None, option: Option) -> str:
     if port is not None:
-        return f"0.0.0.0_{number}"
+        return f"{port.address or '0.0.0.0'}_{number}"
     suffix = "-catchall-http" if option.http else ""
     return f"virtualInbound{suffix}" if number is None else f"virtualInbound-{number}{suffix}"
 

@@ -16,7 +16,7 @@ from envoy.config.listener.v3 import listener_pb2
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
 from varka.envoy.listeners import chains, http_connection_manager, http_filters, listener_filters, outbound_ports, tcp_proxies, tcp_routes
-from varka.envoy.listeners.outbound_ports import WILDCARD, Binding, Claim, Kind
+from varka.envoy.listeners.outbound_ports import Binding, Claim, Kind
 from varka.envoy.observing import stats
 from varka.envoy.routing import virtual_hosts
 from varka.model.view import MeshSettings, OutboundView, Proxy
@@ -28,22 +28,23 @@ _all: memo.Memo[list[WireResource]] = memo.Memo(256)
 def build(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireResource]:
     """All outbound listeners, `virtualOutbound` first."""
     labels = tcp_routes.labels_looked_at(view, proxy.labels)
-    bindings = outbound_ports.bindings(view)
+    bindings = outbound_ports.bindings(view, proxy.families)
 
     def make() -> list[WireResource]:
-        return [virtual_outbound(mesh), *(_of(binding, view, mesh, proxy) for binding in bindings)]
+        return [virtual_outbound(mesh, proxy.families), *(_of(binding, view, mesh, proxy) for binding in bindings)]
 
     objects = (bindings, view.services, view.virtual_services, view.destination_rules, mesh)
-    return _all.get(objects, (proxy.namespace, labels), make)
+    return _all.get(objects, (proxy.namespace, proxy.families, labels), make)
 
 
-def virtual_outbound(mesh: MeshSettings) -> WireResource:
+def virtual_outbound(mesh: MeshSettings, families: outbound_ports.Families = (4,)) -> WireResource:
     """The listener that the redirection rules lead to."""
     port = mesh.proxy_listen_port
     hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh)
     listener = listener_pb2.Listener(
         name=names.VIRTUAL_OUTBOUND,
-        address=messages.address(WILDCARD, port),
+        address=messages.address(outbound_ports.wildcard(families), port),
+        additional_addresses=chains.other_family(families, port),
         use_original_dst=messages.TRUE,
         traffic_direction=base_pb2.OUTBOUND,
         filter_chains=[
@@ -56,22 +57,22 @@ def virtual_outbound(mesh: MeshSettings) -> WireResource:
 
 
 def _rest(mesh: MeshSettings) -> Any:
-    cluster = names.BLACK_HOLE_CLUSTER if mesh.outbound_registry_only else names.PASSTHROUGH_CLUSTER
-    return tcp_proxies.to_cluster(cluster, mesh)
+    return tcp_proxies.to_cluster(virtual_hosts.unknown_cluster(mesh), mesh)
 
 
 def _of(binding: Binding, view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> WireResource:
-    origin = virtual_hosts.Origin(view=view, mesh=mesh, services=virtual_hosts.index(view), port=binding.port, namespace=proxy.namespace, labels=proxy.labels)
-    rules = tuple(tcp_routes.virtual_service_of(view, claim.service.hostname) for claim in binding.claims)
+    reach = binding.reach or view
+    origin = virtual_hosts.Origin(view=reach, mesh=mesh, services=virtual_hosts.index(view), port=binding.port, namespace=proxy.namespace, labels=proxy.labels)
+    rules = tuple(tcp_routes.virtual_service_of(reach, claim.service.hostname) for claim in binding.claims)
     depends: list[object] = [mesh]
     for claim, rule in zip(binding.claims, rules, strict=True):
         depends += [claim.service, claim.port, rule, *tcp_routes.dependencies(origin, rule)]
     labels = tcp_routes.labels_looked_at(view, proxy.labels)
-    key = (binding.address, binding.port, binding.http, proxy.namespace, labels)
-    return _listeners.get(tuple(depends), key, lambda: _listener(binding, origin))
+    key = (binding.address, binding.port, binding.route, binding.bound, proxy.namespace, proxy.families, labels)
+    return _listeners.get(tuple(depends), key, lambda: _listener(binding, origin, proxy.families))
 
 
-def _listener(binding: Binding, origin: virtual_hosts.Origin) -> WireResource:
+def _listener(binding: Binding, origin: virtual_hosts.Origin, families: outbound_ports.Families) -> WireResource:
     name = f"{binding.address}_{binding.port}"
     found: list[Any] = []
     rest: Any = None
@@ -79,13 +80,13 @@ def _listener(binding: Binding, origin: virtual_hosts.Origin) -> WireResource:
     for claim in _by_precedence(binding):
         if claim.kind is Kind.SNIFFED and not binding.http:
             found += _http(outbound_ports.sniffed_route(claim), name, origin.mesh)
-        for candidate in tcp_routes.chains_of(claim, origin, alone=binding.address != WILDCARD):
+        for candidate in tcp_routes.chains_of(claim, origin, alone=not binding.shared):
             if candidate.HasField("filter_chain_match"):
                 found.append(candidate)
             elif not owner:
                 rest, owner = candidate, True
     if binding.http:
-        found += _http(str(binding.port), name, origin.mesh)
+        found += _http(binding.route, name, origin.mesh)
     if rest is None:
         rest = chains.chain("PassthroughFilterChain", [_rest(origin.mesh)])
     sniffs_http = binding.http or any(claim.kind is Kind.SNIFFED for claim in binding.claims)
@@ -93,11 +94,13 @@ def _listener(binding: Binding, origin: virtual_hosts.Origin) -> WireResource:
     listener = listener_pb2.Listener(
         name=name,
         address=messages.address(binding.address, binding.port),
-        bind_to_port=messages.FALSE,
+        bind_to_port=messages.boolean(binding.bound),
         traffic_direction=base_pb2.OUTBOUND,
         filter_chains=_distinct(found),
         default_filter_chain=rest,
     )
+    if binding.address == outbound_ports.wildcard(families):
+        listener.additional_addresses.extend(chains.other_family(families, binding.port))
     if sniffs_tls:
         listener.listener_filters.append(listener_filters.TLS_INSPECTOR)
     if sniffs_http:

@@ -83,7 +83,7 @@ def chains_of(claim: Claim, origin: virtual_hosts.Origin, alone: bool) -> list[A
     if open_ended:
         return result
     host = claim.service.hostname
-    by_name = claim.kind is Kind.TLS and not alone and not claim.block
+    by_name = claim.kind is Kind.TLS and not alone
     straight = L4Route(destinations=(WeightedDestination(destination=Destination(host=host, port=origin.port)),))
     if by_name:
         named = L4Match(sni_hosts=(host,)) if host != "*" else None

@@ -11,6 +11,7 @@ from envoy.extensions.filters.common.fault.v3 import fault_pb2 as common_fault_p
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from envoy.type.v3 import percent_pb2
 
 from varka.envoy import messages
@@ -25,6 +26,11 @@ RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-statu
 PREVIOUS_HOSTS = route_components_pb2.RetryPolicy.RetryHostPredicate(
     name="envoy.retry_host_predicates.previous_hosts", typed_config=messages.packed(previous_hosts_pb2.PreviousHostsPredicate())
 )
+OTHER_LOCALITIES = route_components_pb2.RetryPolicy.RetryPriority(
+    name="envoy.retry_priorities.previous_priorities",
+    typed_config=messages.packed(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)),
+)
+"""After two attempts at one priority the next is tried: other localities, once there is failover between them."""
 NO_STREAM_LIMIT = Action.MaxStreamDuration(max_stream_duration=messages.NO_TIME, grpc_timeout_header_max=messages.NO_TIME)
 MILLION = percent_pb2.FractionalPercent.MILLION
 CODES = {
@@ -80,6 +86,8 @@ def retry_policy(retries: Retries | None, default_attempts: int) -> Any:
         policy.per_try_timeout.CopyFrom(messages.duration(retries.per_try_timeout))
     if retries.backoff is not None:
         policy.retry_back_off.base_interval.CopyFrom(messages.duration(retries.backoff))
+    if retries.remote_localities:
+        policy.retry_priority.CopyFrom(OTHER_LOCALITIES)
     if not retries.ignore_previous_hosts:
         policy.ClearField("retry_host_predicate")
     return policy

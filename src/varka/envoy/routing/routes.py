@@ -8,7 +8,7 @@ concatenation, which the protobuf wire format allows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -17,9 +17,10 @@ from google.protobuf import wrappers_pb2
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire
 from varka.envoy.listeners import outbound_ports
+from varka.envoy.listeners.outbound_ports import RouteConfig
 from varka.envoy.routing import domains, route_actions, virtual_hosts
 from varka.envoy.security import peers
-from varka.model.services import Hostname, Service
+from varka.model.services import Service
 from varka.model.traffic import VirtualService
 from varka.model.view import InboundPort, MeshSettings, OutboundView, Proxy
 
@@ -46,40 +47,45 @@ def outbound(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireR
     domain = proxy.dns_domain or f"{proxy.namespace}.svc.{mesh.cluster_domain}"
     keys = _label_keys.get((view.virtual_services,), None, lambda: virtual_hosts.label_keys(view.virtual_services))
     labels = tuple((key, proxy.labels.get(key)) for key in keys)
-
-    wanted = tuple(outbound_ports.route_names(view))
+    wanted = outbound_ports.route_configs(view, proxy.families)
 
     def build() -> list[WireResource]:
-        return [_of_name(name, view, mesh, proxy, domain) for name in wanted]
+        return [_of_config(config, _origin(config, view, mesh, proxy), domain, proxy.ips) for config in wanted]
 
-    objects = (view.services, view.virtual_services, view.destination_rules, mesh)
-    return _configurations.get(objects, (domain, proxy.namespace, labels, wanted), build)
-
-
-def _of_name(name: str, view: OutboundView, mesh: MeshSettings, proxy: Proxy, domain: str) -> WireResource:
-    """`name` is a port, or `host:port` for a sniffed port of a single service."""
-    host, _, text = name.rpartition(":")
-    origin = virtual_hosts.Origin(view=view, mesh=mesh, services=virtual_hosts.index(view), port=int(text), namespace=proxy.namespace, labels=proxy.labels)
-    if host:
-        part = _of_service(origin, origin.services[Hostname(host)], _virtual_services(view), domain, alone=True)
-        return assemble(name, [part])
-    parts = list(_of_port(origin, domain))
-    parts.append(catch_all(mesh.outbound_registry_only))
-    return assemble(name, parts)
+    objects = (view.services, view.virtual_services, view.destination_rules, view.listeners, mesh)
+    return _configurations.get(objects, (domain, proxy.namespace, proxy.families, labels, tuple(config.name for config in wanted)), build)
 
 
-def _of_port(origin: virtual_hosts.Origin, domain: str) -> Iterable[Part]:
+def _origin(config: RouteConfig, view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> virtual_hosts.Origin:
+    return virtual_hosts.Origin(
+        view=config.reach or view, mesh=mesh, services=virtual_hosts.index(view), port=config.port, namespace=proxy.namespace, labels=proxy.labels
+    )
+
+
+def _of_config(config: RouteConfig, origin: virtual_hosts.Origin, domain: str, ips: tuple[str, ...]) -> WireResource:
     ruled = _virtual_services(origin.view)
+    if config.service is not None:
+        return assemble(config.name, [_of_service(origin, config.service, ruled, Names(domain=domain, ips=ips, alone=True))])
+    names_of = Names(domain=domain, ips=ips, with_port=config.http_proxy)
+    if config.http_proxy:
+        ports = sorted({port.number for service in origin.view.services for port in service.ports} | {HTTP_DEFAULT_PORT})
+        parts = [part for port in ports for part in _of_port(replace(origin, port=port), ruled, names_of)]
+    else:
+        parts = list(_of_port(origin, ruled, names_of))
+    return assemble(config.name, [*parts, catch_all(origin.mesh)], ignore_port=not config.http_proxy)
+
+
+def _of_port(origin: virtual_hosts.Origin, ruled: Ruled, names_of: Names) -> Iterable[Part]:
     for service in origin.view.services:
         port = service.port(origin.port)
         if port is not None and (port.protocol.is_http or port.protocol.value == "AUTO"):
-            yield _of_service(origin, service, ruled, domain, alone=False)
+            yield _of_service(origin, service, ruled, names_of)
     if origin.port != HTTP_DEFAULT_PORT:
         return
     for virtual_service in origin.view.virtual_services:
         for host in virtual_service.hosts:
             if host not in origin.services and virtual_service.http and not _covers(host, origin):
-                yield _of_rules_only(origin, host, virtual_service, domain)
+                yield _of_rules_only(origin, host, virtual_service, names_of)
 
 
 def _covers(host: str, origin: virtual_hosts.Origin) -> bool:
@@ -115,28 +121,53 @@ def _rules_for(ruled: Ruled, host: str) -> VirtualService | None:
     return found
 
 
-def _of_service(origin: virtual_hosts.Origin, service: Service, ruled: Ruled, domain: str, alone: bool) -> Part:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """How hosts are named in a configuration: from the proxy's domain, with or without ports; `alone`: every name will do."""
+
+    domain: str
+    ips: tuple[str, ...] = ()
+    alone: bool = False
+    with_port: bool = False
+
+    def of(self, host: str, port: int, addresses: Iterable[str] = ()) -> tuple[str, ...]:
+        """The domains of one host."""
+        if self.alone:
+            return ("*",)
+        found = domains.of_host(host, self.domain, addresses, self.ips)
+        if not self.with_port:
+            return found
+        ported = tuple(f"{name}:{port}" for name in found)
+        return (*found, *ported) if port == HTTP_DEFAULT_PORT else ported
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells two of them apart, as far as it matters to the names."""
+        return (self.domain, tuple(sorted({":" in ip for ip in self.ips})), self.alone, self.with_port)
+
+
+def _of_service(origin: virtual_hosts.Origin, service: Service, ruled: Ruled, names_of: Names) -> Part:
     rules = _rules_for(ruled, service.hostname)
     own_rule = origin.view.destination_rules.get(service.hostname)
     objects = (service, own_rule, origin.mesh, *virtual_hosts.dependencies(origin, rules))
     labels = virtual_hosts.labels_looked_at((rules,) if rules else (), origin.labels)
 
     def build() -> Part:
-        names_of = ("*",) if alone else domains.of_host(service.hostname, domain, service.addresses)
         found = virtual_hosts.routes(origin, rules) if rules else [virtual_hosts.default_route(origin, service)]
-        return part(f"{service.hostname}:{origin.port}", names_of, found, not service.mesh_external)
+        chosen = names_of.of(service.hostname, origin.port, service.addresses)
+        return part(f"{service.hostname}:{origin.port}", chosen, found, not service.mesh_external)
 
-    return _parts.get(objects, (origin.port, domain, origin.namespace, labels, alone), build)
+    return _parts.get(objects, (origin.port, *names_of.key, origin.namespace, labels), build)
 
 
-def _of_rules_only(origin: virtual_hosts.Origin, host: str, rules: VirtualService, domain: str) -> Part:
+def _of_rules_only(origin: virtual_hosts.Origin, host: str, rules: VirtualService, names_of: Names) -> Part:
     labels = virtual_hosts.labels_looked_at((rules,), origin.labels)
     objects = (origin.mesh, *virtual_hosts.dependencies(origin, rules))
 
     def build() -> Part:
-        return part(f"{host}:{origin.port}", domains.of_host(host, domain), virtual_hosts.routes(origin, rules), inside=True)
+        return part(f"{host}:{origin.port}", names_of.of(host, origin.port), virtual_hosts.routes(origin, rules), inside=True)
 
-    return _parts.get(objects, (host, origin.port, domain, origin.namespace, labels), build)
+    return _parts.get(objects, (host, origin.port, *names_of.key, origin.namespace, labels), build)
 
 
 def part(name: str, names_of: tuple[str, ...], rules: list[Any], inside: bool) -> Part:
@@ -145,24 +176,24 @@ def part(name: str, names_of: tuple[str, ...], rules: list[Any], inside: bool) -
     return Part(name=name, domains=names_of, message=message, body=message.SerializeToString(deterministic=True))
 
 
-def catch_all(registry_only: bool) -> Part:
-    """Where requests to unknown hosts go: on to the address that was asked for, or nowhere."""
+def catch_all(mesh: MeshSettings) -> Part:
+    """Where requests to unknown hosts go: on to the address that was asked for, to a proxy for them, or nowhere."""
     route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"))
-    if registry_only:
+    if mesh.outbound_registry_only:
         route.name = "block_all"
         route.direct_response.status = 502
     else:
         route.name = "allow_any"
         route.route.CopyFrom(route_actions.forward(None, None, 0))
-        route.route.cluster = names.PASSTHROUGH_CLUSTER
+        route.route.cluster = virtual_hosts.unknown_cluster(mesh)
     return part(route.name, ("*",), [route], inside=False)
 
 
-def assemble(name: str, parts: Iterable[Part]) -> WireResource:
+def assemble(name: str, parts: Iterable[Part], ignore_port: bool = True) -> WireResource:
     """The configuration of these hosts; a domain belongs to the first that claims it, since Envoy refuses doubles."""
     head = route_pb2.RouteConfiguration(
         name=name,
-        ignore_port_in_host_matching=True,
+        ignore_port_in_host_matching=ignore_port,
         validate_clusters=wrappers_pb2.BoolValue(value=False),
         max_direct_response_body_size_bytes=messages.uint32(1 << 20),
     )

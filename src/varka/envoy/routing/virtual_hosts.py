@@ -103,6 +103,14 @@ def cluster_of(origin: Origin, destination: Destination) -> str:
     return names.outbound(port_of(origin, destination), destination.subset, destination.host)
 
 
+def unknown_cluster(mesh: MeshSettings) -> str:
+    """Where connections to addresses of no service go."""
+    if mesh.outbound_registry_only:
+        return names.BLACK_HOLE_CLUSTER
+    proxy = mesh.egress_proxy
+    return names.PASSTHROUGH_CLUSTER if proxy is None else names.outbound(proxy.port or 0, proxy.subset, proxy.host)
+
+
 def _hash_policies(origin: Origin, destination: Destination) -> list[Any]:
     rule = origin.view.destination_rules.get(destination.host)
     policy = policies.merged(rule, port_of(origin, destination), destination.subset)

@@ -198,11 +198,35 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=messages.duration(mesh.connect_timeout),
-        circuit_breakers=NO_LIMITS,
-        upstream_bind_config=messages.INBOUND_BIND,
+        circuit_breakers=_breakers(port.pool),
     )
-    upstream_protocols.apply(cluster, port.service_port.protocol, None, mesh)
+    if port.endpoint:
+        _apply_endpoint(cluster, port.endpoint)
+    if not port.endpoint.startswith(UNIX):
+        cluster.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
+    if port.pool is not None:
+        if port.pool.connect_timeout is not None:
+            cluster.connect_timeout.CopyFrom(messages.duration(port.pool.connect_timeout))
+        _apply_keepalive(cluster, port.pool, mesh)
+    upstream_protocols.apply(cluster, _spoken_to_the_application(port), port.pool, mesh)
     return _described(cluster, port.service, port.service_port, None, "")
+
+
+UNIX = "unix://"
+
+
+def _spoken_to_the_application(port: InboundPort) -> Protocol:
+    return port.service_port.protocol.after_tls if port.tls is not None else port.service_port.protocol
+
+
+def _apply_endpoint(cluster: Any, endpoint: str) -> None:
+    """The one place where the application listens, by a Sidecar's word."""
+    cluster.type, cluster.lb_policy = Cluster.STATIC, Cluster.ROUND_ROBIN
+    host, _, port = endpoint.rpartition(":")
+    address = messages.address(endpoint, 0) if endpoint.startswith(UNIX) else messages.address(host.strip("[]"), int(port))
+    single = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=address))
+    groups = [endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[single])]
+    cluster.load_assignment.CopyFrom(endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster.name, endpoints=groups))
 
 
 def fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:

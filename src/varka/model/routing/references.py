@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from varka.model.discovery import hosts
 from varka.model.routing.virtual_services import delegate_keys
+from varka.model.security import MutualTlsMode
 from varka.model.services import Hostname
 from varka.model.snapshot import Snapshot
 from varka.model.traffic import Destination, VirtualService
@@ -29,6 +30,7 @@ def find(snapshot: Snapshot) -> Mapping[Ref, tuple[Condition, ...]]:
             problem = conditions.warning("spec.host", f"referenced host not found: {rule.host!r}", "ReferencedResourceNotFound")
             _add(found, ("DestinationRule", rule.namespace, rule.name), [problem])
     _twice(snapshot, found)
+    _server_tls(snapshot, found)
     return {ref: tuple(items) for ref, items in sorted(found.items())}
 
 
@@ -102,3 +104,13 @@ def _twice(snapshot: Snapshot, found: dict[Ref, list[Condition]]) -> None:
             kind = "ServiceEntry" if service.registry == "External" else "Service"
             text = f"the host {host} is claimed by {first.namespace}/{first.name} already, which goes first where both can be seen"
             _add(found, (kind, service.namespace, service.name), [conditions.warning("spec.hosts", text, "HostConflict")])
+
+
+def _server_tls(snapshot: Snapshot, found: dict[Ref, list[Condition]]) -> None:
+    """TLS of a Sidecar's own counts only where a PeerAuthentication switches mutual TLS off."""
+    for scope in snapshot.sidecars.all:
+        for index, listener in enumerate(scope.ingress):
+            mode = snapshot.peers.of(scope.namespace, scope.selector).of(listener.port)
+            if listener.tls is not None and mode is not MutualTlsMode.DISABLE:
+                text = f"has no effect while mutual TLS of port {listener.port} is {mode}; a PeerAuthentication can set the port to DISABLE"
+                _add(found, ("Sidecar", scope.namespace, scope.name), [conditions.warning(f"spec.ingress[{index}].tls", text, "NoEffect")])

@@ -33,3 +33,12 @@ def test_nothing_to_say() -> None:
     """References that lead somewhere leave no conditions."""
     rule = istio("DestinationRule", "d", {"host": "*.local"})
     assert references.find(snapshot_of(service("web"), rule)) == {}
+
+
+def test_tls_of_a_sidecar_without_effect() -> None:
+    """TLS of an ingress listener is told to be idle unless mutual TLS of its port is switched off."""
+    spec = {"ingress": [{"port": {"number": 9443, "protocol": "HTTPS", "name": "in"}, "tls": {"mode": "SIMPLE", "serverCertificate": "c", "privateKey": "k"}}]}
+    sidecar = istio("Sidecar", "s", spec)
+    assert [item.reason for item in references.find(snapshot_of(sidecar))["Sidecar", "default", "s"]] == ["NoEffect"]
+    off = istio("PeerAuthentication", "off", {"mtls": {"mode": "DISABLE"}})
+    assert references.find(snapshot_of(sidecar, off)) == {}
