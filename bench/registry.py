@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import convergence, listing, memory, start, traffic
+from bench import analysis, convergence, listing, memory, start, traffic
 from bench.clusters import Context
 from bench.figures import Figure
 
@@ -13,6 +13,7 @@ Measurement = Callable[[Context], tuple[Figure, ...]]
 MEASUREMENTS: dict[str, Measurement] = {
     "commands": start.commands,
     "validation": start.validation,
+    "analysis": analysis.resources,
     "up": start.cluster,
     "listing": listing.pods,
     "demo": start.mesh,

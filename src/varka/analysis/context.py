@@ -51,7 +51,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Context:
-    """All resources by kind, in order of namespace and name."""
+    """All resources by kind, in order of namespace and name; those of the Kubernetes Gateway API, which share names with Istio's, are left out."""
 
     kinds: Mapping[str, tuple[Parsed[Any], ...]]
     reads: Mapping[str, tuple[Read, ...]]
@@ -64,8 +64,6 @@ class Context:
     surroundings: Surroundings = Surroundings()
     conditions: Mapping[tuple[str, str, str], tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     """Kind, namespace and name → the conditions in the status."""
-    gateway_api: Mapping[str, tuple[Parsed[Any], ...]] = field(default_factory=dict)
-    """The same as `kinds` for the Kubernetes Gateway API, whose kinds share names with Istio's."""
 
     @classmethod
     def of(cls, objects: Iterable[Mapping[str, Any]], surroundings: Surroundings | None = None) -> Context:
@@ -87,9 +85,9 @@ class Context:
     ) -> Context:
         """From resources that are parsed already, and their snapshot."""
         kinds: dict[str, list[Parsed[Any]]] = {}
-        others: dict[str, list[Parsed[Any]]] = {}
         for item in sorted(parsed, key=_order):
-            (others if item.group == "gateway.networking.k8s.io" else kinds).setdefault(item.kind, []).append(item)
+            if item.group != "gateway.networking.k8s.io":
+                kinds.setdefault(item.kind, []).append(item)
         reads = {kind: tuple(Read(item.kind, item.meta, item.spec) for item in items if item.spec is not None) for kind, items in kinds.items()}
         workloads: dict[str, list[Workload]] = {}
         for pod in (*reads.get("Pod", ()), *_templates(reads.get("Deployment", ()))):
@@ -102,7 +100,6 @@ class Context:
             snapshot=snapshot,
             surroundings=surroundings,
             conditions=conditions or {},
-            gateway_api={kind: tuple(items) for kind, items in others.items()},
         )
 
     def all(self, kind: str) -> tuple[Read, ...]:

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from varka.analysis import catalog, messages
 from varka.analysis.context import Context, Read
 from varka.analysis.messages import Message
-from varka.model.routing import visibility
+
+_Labels = frozenset[tuple[str, str]]
 
 
 def authorization(context: Context) -> Iterable[Message]:
     """Check that an AuthorizationPolicy applies to a pod with a proxy, and that the namespaces of its sources are there."""
-    meshed: dict[str, list[Read]] = {}
-    for namespace, group in context.workloads.items():
-        meshed[namespace] = [pod for pod, _ in group if context.in_mesh(pod)]
+    meshed = {namespace: [labels for pod, labels in group if context.in_mesh(pod)] for namespace, group in context.workloads.items()}
     for policy in context.all("AuthorizationPolicy"):
         if policy.spec.target_ref is None and not policy.spec.target_refs:
             labels = policy.spec.selector.match_labels if policy.spec.selector is not None else None
@@ -24,12 +23,13 @@ def authorization(context: Context) -> Iterable[Message]:
                 yield catalog.REFERENCED_RESOURCE_NOT_FOUND.about(policy, "namespace", name, path=path)
 
 
-def _selected(context: Context, policy: Read, labels: Mapping[str, str] | None, meshed: Mapping[str, list[Read]]) -> Iterable[Message]:
+def _selected(context: Context, policy: Read, labels: Mapping[str, str] | None, meshed: Mapping[str, list[_Labels]]) -> Iterable[Message]:
     root = policy.meta.namespace == context.snapshot.mesh.root_namespace
     if root and labels is None:
         return
     groups = meshed.values() if root else [meshed.get(policy.meta.namespace, [])]
-    if not any(visibility.selected(dict(labels or {}), pod.meta.labels.items()) for group in groups for pod in group):
+    wanted = (labels or {}).items()
+    if not any(wanted <= carried for group in groups for carried in group):
         path = "spec.selector" if labels is not None else "metadata.name"
         yield catalog.NO_MATCHING_WORKLOADS.about(policy, messages.labels(labels or {}), path=path)
 

@@ -2,37 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from varka.client.api import ApiError, Object
 
 if TYPE_CHECKING:
     from varka.cli.istioctl.session import Session
+    from varka.client.api import Gvr
     from varka.model.snapshot import Snapshot
     from varka.model.view import MeshSettings
 
+LOOKUP_SECONDS = 3.0
+_REMOVED = ("clusterrbacconfigs", "rbacconfigs", "serviceroles", "servicerolebindings")
+"""Kinds of `rbac.istio.io`, of which an old cluster may still have definitions."""
 
-async def objects(opened: Session) -> list[Object]:
-    """All objects that configuration depends on, with apiVersion and kind; kinds that are not installed are passed over."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What an analysis needs of a cluster."""
+
+    objects: list[Object]
+    namespace: str
+    mesh_config: Mapping[str, Any] = field(default_factory=dict)
+    mesh_networks: Mapping[str, Any] = field(default_factory=dict)
+    unresolved: frozenset[str] = frozenset()
+
+
+async def objects(opened: Session, told: Callable[[str], None] | None = None) -> list[Object]:
+    """All objects that configuration depends on, with apiVersion and kind; kinds that are not installed are passed over.
+
+    With `told`, kinds that may not be read are passed over too, and `told` hears of it.
+    """
     from varka.client import resources
     from varka.client.api import Gvr
     from varka.resources import kinds
 
     core = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES, resources.DEPLOYMENTS, resources.SECRETS)
+    hooks = (resources.MUTATING_WEBHOOKS, resources.VALIDATING_WEBHOOKS)
     known = {one.gvr: (one.api_version, one.kind) for one in resources.BUILTIN}
-    wanted = [(gvr, *known[gvr]) for gvr in core]
-    wanted += [(Gvr(kind.group, kind.stored, kind.plural), f"{kind.group}/{kind.stored}", kind.kind) for kind in kinds.KINDS]
-    found: list[Object] = []
-    for gvr, api_version, name in wanted:
-        try:
-            items = (await opened.api.list(gvr)).items
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            continue
-        found += [{**item, "apiVersion": api_version, "kind": name} for item in items]
-    return found
+    wanted = [(gvr, *known[gvr], "") for gvr in (*core, *hooks)]
+    wanted.append((resources.CONFIGMAPS, *known[resources.CONFIGMAPS], opened.istio_namespace))
+    wanted += [(Gvr(kind.group, kind.stored, kind.plural), f"{kind.group}/{kind.stored}", kind.kind, "") for kind in kinds.KINDS]
+    async with asyncio.TaskGroup() as tasks:
+        lists = [tasks.create_task(_list(opened, gvr, namespace, told)) for gvr, _, _, namespace in wanted]
+    return [{**item, "apiVersion": version, "kind": kind} for (_, version, kind, _), found in zip(wanted, lists, strict=True) for item in found.result()]
+
+
+async def _list(opened: Session, gvr: Gvr, namespace: str, told: Callable[[str], None] | None) -> list[Object]:
+    try:
+        return (await opened.api.list(gvr, namespace or None)).items
+    except ApiError as error:
+        if error.code == 404:
+            return []
+        if error.code == 403 and told is not None:
+            told(f"{gvr.resource} may not be read; what depends on them is analyzed as if there were none")
+            return []
+        raise
+
+
+async def everything(opened: Session, revision: str, told: Callable[[str], None]) -> Collected:
+    """The objects of the cluster, and the configuration of the mesh for a revision."""
+    from varka.client import resources
+
+    found = await objects(opened, told)
+    for plural in _REMOVED:
+        definition = await _get(opened, resources.CUSTOM_RESOURCE_DEFINITIONS, f"{plural}.rbac.istio.io")
+        if definition is not None:
+            found.append({**definition, "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"})
+    name = "istio" if revision in {"", "default"} else f"istio-{revision}"
+    config = await _get(opened, resources.CONFIGMAPS, name, opened.istio_namespace)
+    data = (config or {}).get("data") or {}
+    return Collected(
+        objects=found,
+        namespace=opened.namespace,
+        mesh_config=_map(data.get("mesh")),
+        mesh_networks=_map(data.get("meshNetworks")),
+        unresolved=await unresolved(found),
+    )
+
+
+async def has_namespace(opened: Session) -> bool:
+    """Whether the namespace to work in is there."""
+    from varka.client import resources
+
+    return await _get(opened, resources.NAMESPACES, opened.namespace) is not None
+
+
+async def _get(opened: Session, gvr: Gvr, name: str, namespace: str | None = None) -> Object | None:
+    try:
+        return await opened.api.get(gvr, name, namespace)
+    except ApiError as error:
+        if error.code in (403, 404):
+            return None
+        raise
+
+
+def _map(text: object) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(str(text or ""))
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+async def unresolved(found: Iterable[Object]) -> frozenset[str]:
+    """The hosts of Istio's webhooks outside of the cluster that DNS does not know."""
+    hosts: set[str] = set()
+    for obj in found:
+        if str(obj.get("kind")).endswith("WebhookConfiguration") and str((obj.get("metadata") or {}).get("name")).startswith("istio"):
+            for webhook in obj.get("webhooks") or ():
+                host = _host((webhook.get("clientConfig") or {}).get("url")) if isinstance(webhook, dict) else None
+                hosts |= {host} if host else set()
+    results = await asyncio.gather(*(_resolves(host) for host in sorted(hosts)))
+    return frozenset(host for host, known in zip(sorted(hosts), results, strict=True) if not known)
+
+
+def _host(url: object) -> str | None:
+    try:
+        return urlsplit(url).hostname if isinstance(url, str) else None
+    except ValueError:
+        return None
+
+
+async def _resolves(host: str) -> bool:
+    try:
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return bool(await asyncio.get_running_loop().getaddrinfo(host, None))
+    except (OSError, TimeoutError, UnicodeError):
+        return False
 
 
 async def mesh_settings(opened: Session) -> MeshSettings:

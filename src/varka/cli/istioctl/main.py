@@ -35,6 +35,7 @@ SUMMARIES = {
     "validate": "Check Istio resources in files, without a cluster",
     "version": "Show the versions of client, control plane and data plane",
 }
+USAGE = 64
 ALIASES = {"pc": "proxy-config", "ps": "proxy-status"}
 
 
@@ -82,7 +83,7 @@ def cli(ctx: click.Context, kubeconfig: str, context: str, namespace: str, istio
 
 
 def main() -> None:
-    """Run with the process's arguments: exit code 0, 1 for a failure, 2 for wrong usage."""
+    """Run with the process's arguments: exit code 0, 1 for a failure, 64 for wrong usage, as Istio's program has them."""
     raise SystemExit(run(sys.argv[1:]))
 
 
@@ -93,7 +94,7 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
-        return 2
+        return USAGE
     except (click.Abort, KeyboardInterrupt):
         return 1
     except VarkaError as error:
