@@ -27,6 +27,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import struct_pb2
 
 from bench import mesh_objects
+from varka.rpc import messages
 from varka.xds import types
 from varka.xds.resource_set import text
 
@@ -45,8 +46,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def message(payload: bytes) -> bytes:
-    """One gRPC message in one DATA frame of the first stream."""
-    return frame(DATA, 0, 1, b"\0" + struct.pack(">I", len(payload)) + payload)
+    """One gRPC message in DATA frames of the first stream."""
+    return messages.data_frames(1, messages.prefix(len(payload)) + payload, 16_384)
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int]]:

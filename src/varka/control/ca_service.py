@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import grpc
-import grpc.aio
+from google.protobuf.message import DecodeError
 
 from varka.base.clock import Clock
 from varka.base.errors import VarkaError
@@ -24,6 +23,8 @@ from varka.control.authority import AuthorityKeeper
 from varka.control.tokens import Caller
 from varka.identity import certificate_service, certificates
 from varka.identity.spiffe import WorkloadIdentity
+from varka.rpc.messages import CallError, Code
+from varka.rpc.server import Call, Handler
 
 log = logging.getLogger("varka.control.ca")
 
@@ -61,33 +62,36 @@ class CertificateService:
         self._rotated = rotated
         self._served: OrderedDict[str, None] = OrderedDict()
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """To be added to a gRPC server."""
-        method = grpc.unary_unary_rpc_method_handler(
-            self._create,
-            request_deserializer=certificate_service.IstioCertificateRequest.FromString,
-            response_serializer=certificate_service.IstioCertificateResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(certificate_service.SERVICE, {"CreateCertificate": method})
+    def handlers(self) -> dict[str, Handler]:
+        """To be given to an RPC server."""
+        return {f"/{certificate_service.SERVICE}/CreateCertificate": self._create}
 
-    async def _create(self, request: Any, context: Any) -> Any:
+    async def _create(self, call: Call) -> None:
+        data = await call.read()
+        try:
+            request = certificate_service.IstioCertificateRequest.FromString(data or b"")
+        except DecodeError as error:
+            raise CallError(Code.INVALID_ARGUMENT, "the request is no IstioCertificateRequest") from error
+        chain = await self._answer(request, bearer(call.metadata))
+        await call.write(certificate_service.IstioCertificateResponse(cert_chain=chain).SerializeToString())
+
+    async def _answer(self, request: Any, token: str) -> list[str]:
         metrics.CSR_COUNT.inc()
         try:
-            caller = await tokens.review(self._api, bearer(context.invocation_metadata()))
+            caller = await tokens.review(self._api, token)
         except tokens.RejectedError as error:
             metrics.AUTHENTICATION_FAILURES.inc()
             log.warning("signing request refused: %s", error)
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            raise CallError(Code.UNAUTHENTICATED, str(error)) from error
         except (VarkaError, TimeoutError) as error:
             log.warning("a token could not be checked: %s", error)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token could not be checked: {error}")
+            raise CallError(Code.UNAVAILABLE, f"the token could not be checked: {error}") from error
         try:
-            chain = self.sign(caller, request.csr.encode(), float(request.validity_duration))
+            return self.sign(caller, request.csr.encode(), float(request.validity_duration))
         except VarkaError as error:
             metrics.CSR_ERRORS.inc()
             log.warning("signing request of %s/%s refused: %s", caller.namespace, caller.service_account, error)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return certificate_service.IstioCertificateResponse(cert_chain=chain)
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from error
 
     def sign(self, caller: Caller, request_pem: bytes, asked: float) -> list[str]:
         """The chain for a caller whose token has been checked."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from typing import Any
-
-import grpc
-import grpc.aio
 
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
@@ -22,11 +18,12 @@ from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
 from varka.control.pipeline import MeshPipeline
 from varka.control.push import Pusher
+from varka.control.serving_certificate import ServingCertificate
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
-from varka.control.tls_front import ServingCertificate, TlsFront
 from varka.control.webhook_server import BundlePatcher, WebhookServer
 from varka.identity.authority import Authority
+from varka.rpc.server import Server
 from varka.xds import server as xds_server
 
 log = logging.getLogger("varka.control")
@@ -54,8 +51,7 @@ class Istiod:
         self._keys = signing_keys.KeyFetcher(get, self._clock, self._changed, mode=settings.keys_fetched_by, interval=settings.keys_interval)
         self.pipeline = MeshPipeline(self.state, settings, self._keys)
         self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
-        self._front: TlsFront | None = None
-        self.discovery = xds_server.DiscoveryServer(self.pusher, self._identify, self._clock.monotonic)
+        self.discovery = xds_server.DiscoveryServer(self.pusher, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
         self._webhooks = WebhookServer(self._web_certificate, self.injection_options, validation.problems)
         self._status = status_writer.StatusWriter(api, self.state, settings, self._clock, self.pipeline.patching.of)
@@ -76,9 +72,6 @@ class Istiod:
             certificate.use(chain, key, root)
         self._roots.refresh()
         self._bundles.refresh()
-
-    def _identify(self, peer: str) -> str:
-        return self._front.identify(peer) if self._front is not None else ""
 
     def ready(self) -> bool:
         """Proxies are served, and the API server can call the webhooks."""
@@ -120,9 +113,7 @@ class Istiod:
         """Serve until cancelled."""
         metrics.INFO.labels(version=self.settings.version).set(1)
         metrics.BUILD.labels(component="pilot", tag=self.settings.version).set(1)
-        grpc_server = grpc.aio.server(options=xds_server.OPTIONS)
-        grpc_server.add_generic_rpc_handlers((self.discovery.handlers(), self._ca.handlers()))
-        inner = grpc_server.add_insecure_port("127.0.0.1:0")
+        server = Server({**self.discovery.handlers(), **self._ca.handlers()}, largest_message=xds_server.MAX_REQUEST)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.state.run(), name="state")
@@ -135,15 +126,13 @@ class Istiod:
                 tasks.create_task(self._roots.run(), name="roots")
                 tasks.create_task(self._bundles.run(), name="bundles")
                 tasks.create_task(self._status.run(), name="status")
-                await grpc_server.start()
-                self._front = TlsFront(self._grpc_certificate, inner)
-                self.ports["secure"] = await self._front.start(self.settings.bind, self.settings.secure_port)
+                self.ports["secure"] = await server.start(self.settings.bind, self.settings.secure_port, self._grpc_certificate.context)
                 self.ports["webhook"] = await self._webhooks.start(self.settings.bind, self.settings.webhook_port)
                 log.info("serving %s", ", ".join(f"{name} on {port}" for name, port in self.ports.items()))
                 self.started.set()
                 await asyncio.Event().wait()
         finally:
-            await self._stop(grpc_server)
+            await self._stop(server)
 
     async def _load_authority(self) -> None:
         attempt = 0
@@ -157,10 +146,8 @@ class Istiod:
                 attempt += 1
                 await self._clock.sleep(wait)
 
-    async def _stop(self, grpc_server: Any) -> None:
-        if self._front is not None:
-            await self._front.stop()
-        await grpc_server.stop(0.2)
+    async def _stop(self, server: Server) -> None:
+        await server.stop()
         await self._webhooks.stop()
         await self._debug.stop()
 

@@ -16,7 +16,7 @@ from varka.client.api import Object
 from varka.control import metrics
 from varka.control.injection import pods
 from varka.control.injection.options import Options
-from varka.control.tls_front import ServingCertificate
+from varka.control.serving_certificate import ServingCertificate
 
 log = logging.getLogger("varka.control.webhook")
 

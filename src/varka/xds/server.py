@@ -1,8 +1,8 @@
 """The aggregated discovery service over gRPC.
 
-Messages to proxies are put together from resources that are already serialised, so handlers take and give raw
-bytes. Each stream has a reader, which applies requests to the stream's state, and a writer, which sends what the
-state says is due. Nothing is queued for a slow proxy: it gets the newest state when it is ready for it.
+Messages to proxies are put together from resources that are already serialised. Each stream has a task that reads
+requests and applies them to the stream's state; what the state says is due then is sent at once, without a task between.
+Nothing is queued for a slow proxy: it gets the newest state when it has taken what was sent before.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
-import grpc
-import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
+from prometheus_client import Counter, Histogram
 
+from varka.rpc.messages import CallError, Code
+from varka.rpc.server import Call, Handler
 from varka.xds import metrics, types
+from varka.xds.encoding import Encoder
 from varka.xds.resource_set import ResourceSet
 from varka.xds.streams import Outcome, Request, Response, StreamState, shortened
 
@@ -29,17 +32,10 @@ SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 FIRST_REQUEST_SECONDS = 30.0
 WRITE_SECONDS = 60.0
 MAX_REQUEST = 32 << 20
-OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", MAX_REQUEST),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_concurrent_streams", 100),
-    ("grpc.so_reuseport", 0),
-)
+
+
+def _nothing() -> None:
+    """What a client without a connection does."""
 
 
 class RefusedError(Exception):
@@ -69,8 +65,9 @@ class Client:
     state: StreamState
     connected_at: float
     resources: Mapping[str, ResourceSet] = field(default_factory=dict)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
+    send_due: Callable[[], None] = _nothing
+    """Sends what may be sent now; set by the server."""
     context: Any = None
     """Whatever the owner wants to remember of this proxy."""
 
@@ -78,7 +75,7 @@ class Client:
         """From now on the proxy is to have these resources."""
         self.resources = resources
         self.ready = True
-        self.wake.set()
+        self.send_due()
 
     @property
     def settled(self) -> bool:
@@ -102,94 +99,59 @@ class Owner(Protocol):
         ...
 
 
-Identify = Callable[[str], str]
-"""From the peer address of a call to the SPIFFE ID of its certificate, empty when it has none."""
-
-
 class DiscoveryServer:
-    """Holds all streams. `handlers` is to be added to a gRPC server."""
+    """Holds all streams. `handlers` is to be given to an RPC server."""
 
-    def __init__(self, owner: Owner, identify: Identify, now: Callable[[], float]) -> None:
+    def __init__(self, owner: Owner, now: Callable[[], float]) -> None:
         self.clients: dict[str, Client] = {}
         self._owner = owner
-        self._identify = identify
         self._now = now
         self._numbers = itertools.count(1)
+        self._encoder = Encoder()
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Both methods of the service, without (de)serialisers."""
-        methods = {
-            "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._world),
-            "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._delta),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+    def handlers(self) -> dict[str, Handler]:
+        """Both methods of the service."""
+        return {f"/{SERVICE}/StreamAggregatedResources": self._world, f"/{SERVICE}/DeltaAggregatedResources": self._delta}
 
-    async def _world(self, _: object, context: Any) -> None:
-        await self._serve(context, discovery_pb2.DiscoveryRequest, _world_request, delta=False)
+    async def _world(self, call: Call) -> None:
+        await self._serve(call, discovery_pb2.DiscoveryRequest, _world_request, delta=False)
 
-    async def _delta(self, _: object, context: Any) -> None:
-        await self._serve(context, discovery_pb2.DeltaDiscoveryRequest, _delta_request, delta=True)
+    async def _delta(self, call: Call) -> None:
+        await self._serve(call, discovery_pb2.DeltaDiscoveryRequest, _delta_request, delta=True)
 
-    async def _serve(self, context: Any, message: Any, convert: Callable[[Any], Request], *, delta: bool) -> None:
-        peer = self._identify(context.peer())
-        if not peer:
-            metrics.REFUSED.inc()
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a client certificate of the mesh is needed")
+    async def _serve(self, call: Call, message: Any, convert: Callable[[Any], Request], *, delta: bool) -> None:
         async with asyncio.timeout(FIRST_REQUEST_SECONDS):
-            first = await self._read(context, message)
+            data = await call.read()
+        if not call.identity:
+            # Only now: some clients whose first write fails report that instead of the answer.
+            metrics.REFUSED.inc()
+            raise CallError(Code.UNAUTHENTICATED, "a client certificate of the mesh is needed")
+        first = _parsed(data, message)
         if first is None:
             return
         node = _node(first.node)
         if not node.id:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request of a stream has to carry the node")
-        client = Client(id=f"{node.id}-{next(self._numbers)}", node=node, peer=peer, state=StreamState(delta=delta), connected_at=self._now())
+            raise CallError(Code.INVALID_ARGUMENT, "the first request of a stream has to carry the node")
+        state = StreamState(delta=delta)
+        client = Client(id=f"{node.id}-{next(self._numbers)}", node=node, peer=call.identity, state=state, connected_at=self._now())
         self.clients[client.id] = client
         metrics.CONNECTED.labels(version=str(node.metadata.get("ISTIO_VERSION") or "unknown")).inc()
+        writer = Writer(client, call, self._encoder, self._now)
+        client.send_due = writer.send_due
         try:
             self._apply(client, convert(first))
             await self._owner.connected(client)
-            await self._converse(client, context, message, convert)
+            while (received := _parsed(await call.read(), message)) is not None:
+                self._apply(client, convert(received))
         except RefusedError as error:
             metrics.REFUSED.inc()
             log.warning("stream of %s refused: %s", node.id, error)
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+            raise CallError(Code.PERMISSION_DENIED, str(error)) from error
         finally:
+            writer.stop()
             del self.clients[client.id]
             metrics.CONNECTED.labels(version=str(node.metadata.get("ISTIO_VERSION") or "unknown")).dec()
             self._owner.disconnected(client)
-
-    async def _converse(self, client: Client, context: Any, message: Any, convert: Callable[[Any], Request]) -> None:
-        writer = asyncio.create_task(self._write(client, context), name=f"ads-writer:{client.id}")
-        reader = asyncio.create_task(self._receive(client, context, message, convert), name=f"ads-reader:{client.id}")
-        try:
-            done, _ = await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is not None and not isinstance(error, grpc.aio.BaseError | asyncio.InvalidStateError):
-                    metrics.INTERNAL_ERRORS.inc()
-                    log.error("stream of %s ended: %r", client.node.id, error)
-        finally:
-            for task in (writer, reader):
-                task.cancel()
-            await asyncio.gather(writer, reader, return_exceptions=True)
-
-    async def _receive(self, client: Client, context: Any, message: Any, convert: Callable[[Any], Request]) -> None:
-        while True:
-            received = await self._read(context, message)
-            if received is None:
-                return
-            self._apply(client, convert(received))
-
-    async def _read(self, context: Any, message: Any) -> Any:
-        data = await context.read()
-        if data is grpc.aio.EOF:
-            return None
-        try:
-            return message.FromString(data)
-        except Exception as error:
-            log.warning("a request that is no %s: %s", message.DESCRIPTOR.name, error)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request is no {message.DESCRIPTOR.name}")
-            return None
 
     def _apply(self, client: Client, request: Request) -> None:
         outcome = client.state.request(request)
@@ -206,32 +168,89 @@ class DiscoveryServer:
         elif outcome is Outcome.TOO_MANY:
             log.warning("%s subscribes to too many names of %s; the request is ignored", client.node.id, short)
         self._owner.answered(client, request.type_url, outcome)
-        client.wake.set()
+        client.send_due()
 
-    async def _write(self, client: Client, context: Any) -> None:
-        while True:
-            await client.wake.wait()
-            client.wake.clear()
-            if not client.ready:
-                continue
-            for response in client.state.responses(client.resources):
-                await self._send(client, context, response)
 
-    async def _send(self, client: Client, context: Any, response: Response) -> None:
+class Writer:
+    """Sends a client what is due. While the client does not take what was sent, nothing more is."""
+
+    def __init__(self, client: Client, call: Call, encoder: Encoder, now: Callable[[], float]) -> None:
+        self._client = client
+        self._call = call
+        self._encoder = encoder
+        self._now = now
+        self._stalled: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def send_due(self) -> None:
+        """Send what the stream's state says may be sent now."""
+        client = self._client
+        if not client.ready or self._stalled is not None or self._stopped:
+            return
+        try:
+            taken = [self._send(response) for response in client.state.responses(client.resources)]
+        except Exception as error:
+            metrics.INTERNAL_ERRORS.inc()
+            log.exception("stream of %s ended", client.node.id)
+            self._call.end(CallError(Code.INTERNAL, f"the server failed: {type(error).__name__}"))
+            return
+        if not all(taken):
+            self._stalled = asyncio.create_task(self._wait(), name=f"ads-writer:{client.id}")
+
+    def _send(self, response: Response) -> bool:
         short = types.SHORT[response.type_url]
-        data = response.encode()
+        head, tail = self._encoder.encode(response)
+        started = self._now()
+        taken = self._call.send(head, tail)
+        size = len(head) + len(tail)
+        if taken:
+            metrics.SEND_TIME.observe(self._now() - started)
+        _pushes(short).inc()
+        _config_size(short).observe(size)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s %d resources, %d removed, %d bytes", self._client.node.id, short.upper(), len(response.resources), len(response.removed), size)
+        return taken
+
+    async def _wait(self) -> None:
         started = self._now()
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await context.write(data)
+                await self._call.drained()
         except TimeoutError:
             metrics.WRITE_TIMEOUT.inc()
-            log.warning("%s does not take its %s; the stream is closed", client.node.id, short.upper())
-            raise
+            log.warning("%s does not take what is sent to it; the stream is closed", self._client.node.id)
+            self._call.end(CallError(Code.UNAVAILABLE, "the proxy takes nothing"))
+            return
         metrics.SEND_TIME.observe(self._now() - started)
-        metrics.PUSHES.labels(type=short).inc()
-        metrics.CONFIG_SIZE.labels(type=short).observe(len(data))
-        log.debug("%s: %s %d resources, %d removed, %d bytes", client.node.id, short.upper(), len(response.resources), len(response.removed), len(data))
+        self._stalled = None
+        self.send_due()
+
+    def stop(self) -> None:
+        """The stream has ended."""
+        self._stopped = True
+        self._client.send_due = _nothing
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+
+@cache
+def _pushes(short: str) -> Counter:
+    return metrics.PUSHES.labels(type=short)
+
+
+@cache
+def _config_size(short: str) -> Histogram:
+    return metrics.CONFIG_SIZE.labels(type=short)
+
+
+def _parsed(data: bytes | None, message: Any) -> Any:
+    if data is None:
+        return None
+    try:
+        return message.FromString(data)
+    except Exception as error:
+        log.warning("a request that is no %s: %s", message.DESCRIPTOR.name, error)
+        raise CallError(Code.INVALID_ARGUMENT, f"the request is no {message.DESCRIPTOR.name}") from error
 
 
 def _node(message: Any) -> Node:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from varka.xds import types
-from varka.xds.resource_set import EMPTY, Packed, ResourceSet, text
+from varka.xds.resource_set import EMPTY, Packed, ResourceSet
 
 MAX_NAMES = 200_000
 """Names that one stream may subscribe to for one type; a proxy of 10,000 services needs far fewer."""
@@ -67,20 +67,6 @@ class Response:
     removed: tuple[str, ...] = ()
     delta: bool = True
 
-    def encode(self) -> bytes:
-        """The serialised DeltaDiscoveryResponse or DiscoveryResponse."""
-        if self.delta:
-            return b"".join(
-                [
-                    text(1, self.version),
-                    *(packed.delta_field for packed in self.resources),
-                    text(4, self.type_url),
-                    text(5, self.nonce),
-                    *(text(6, name) for name in self.removed),
-                ]
-            )
-        return b"".join([text(1, self.version), *(packed.any_field for packed in self.resources), text(4, self.type_url), text(5, self.nonce)])
-
 
 class Subscription:
     """The state of one type on one stream.
@@ -118,6 +104,8 @@ class Subscription:
 
     def differences(self, current: ResourceSet) -> tuple[list[str], list[str]]:
         """Names to send and names to take away, for the proxy to know `current`; both sorted."""
+        if current is self.base and not self.overrides:
+            return [], []
         if self.base is None:
             candidates: Iterable[str] = {*current, *self.overrides}
         else:
@@ -287,7 +275,7 @@ class StreamState:
     def _response(self, state: Subscription, current: ResourceSet, packed: tuple[Packed, ...], removed: tuple[str, ...]) -> Response:
         self._count += 1
         version = current.version if not self.delta else ""
-        return Response(type_url=state.type_url, nonce=f"{self._count:x}", version=version, resources=packed, removed=removed, delta=self.delta)
+        return Response(type_url=state.type_url, nonce=f"{self._count:08x}", version=version, resources=packed, removed=removed, delta=self.delta)
 
 
 def _subscribe_delta(state: Subscription, request: Request, first: bool) -> None:

@@ -20,9 +20,10 @@ from varka.client.informers import Informer
 from varka.control.authority import CA_SECRET, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.events import Recorder
+from varka.control.serving_certificate import ServingCertificate
 from varka.control.settings import Settings
-from varka.control.tls_front import ServingCertificate, TlsFront
 from varka.identity import authority, certificate_service, certificates, keys
+from varka.rpc.server import Server
 
 HOST = "istiod.istio-system.svc"
 
@@ -77,12 +78,8 @@ async def signing(settings: Settings | None = None) -> AsyncIterator[Signer]:
     await keeper.load("cluster.local")
     recorder = Recorder(api, settings, clock)
     service = CertificateService(api, keeper, lambda: Lifetimes(default=3600, maximum=7200), lambda: "cluster.local", clock, recorder.secret_rotated)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((service.handlers(),))
-    inner = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    front = TlsFront(certificate, inner)
-    port = await front.start("127.0.0.1", 0)
+    server = Server(service.handlers())
+    port = await server.start("127.0.0.1", 0, certificate.context)
     recording = asyncio.create_task(recorder.run())
     credentials = grpc.ssl_channel_credentials(keeper.authority.root_pem)
     options = [("grpc.ssl_target_name_override", HOST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
@@ -92,8 +89,7 @@ async def signing(settings: Settings | None = None) -> AsyncIterator[Signer]:
     finally:
         recording.cancel()
         await asyncio.gather(recording, return_exceptions=True)
-        await front.stop()
-        await server.stop(0)
+        await server.stop()
 
 
 async def test_name_comes_from_the_token() -> None:

@@ -16,9 +16,10 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from varka.base.clock import SystemClock
 from varka.base.wire import WireResource
 from varka.control.push import Pusher
-from varka.control.tls_front import ServingCertificate, TlsFront
+from varka.control.serving_certificate import ServingCertificate
 from varka.identity import authority, keys
 from varka.identity.spiffe import SpiffeId
+from varka.rpc.server import Server
 from varka.xds import server, types
 
 HOST = "istiod.istio-system.svc"
@@ -69,8 +70,8 @@ class Mesh:
         self.authority = authority.self_signed("cluster.local", self.now)
         self.pipeline = FixedPipeline()
         self.pusher = Pusher(self.pipeline, SystemClock(), after=0.005, at_most=0.05)
-        self.front: TlsFront | None = None
-        self.discovery = server.DiscoveryServer(self.pusher, lambda peer: self.front.identify(peer) if self.front else "", SystemClock().monotonic)
+        self.discovery = server.DiscoveryServer(self.pusher, SystemClock().monotonic)
+        self.server = Server(self.discovery.handlers(), largest_message=server.MAX_REQUEST)
         self.port = 0
 
     def push(self) -> None:
@@ -92,16 +93,11 @@ class Mesh:
 async def running() -> AsyncIterator[Mesh]:
     """A mesh that serves."""
     mesh = Mesh()
-    grpc_server = grpc.aio.server(options=server.OPTIONS)
-    grpc_server.add_generic_rpc_handlers((mesh.discovery.handlers(),))
-    inner = grpc_server.add_insecure_port("127.0.0.1:0")
-    await grpc_server.start()
     certificate = ServingCertificate(alpn=("h2",), client_certificates=True)
     key = keys.generate()
     chain = mesh.authority.sign_server(key, [HOST], timedelta(days=1), mesh.now)
     certificate.use("".join(chain).encode(), keys.to_pem(key), mesh.authority.root_pem)
-    mesh.front = TlsFront(certificate, inner)
-    mesh.port = await mesh.front.start("127.0.0.1", 0)
+    mesh.port = await mesh.server.start("127.0.0.1", 0, certificate.context)
     pushing = asyncio.create_task(mesh.pusher.run())
     mesh.push()
     try:
@@ -109,8 +105,7 @@ async def running() -> AsyncIterator[Mesh]:
     finally:
         pushing.cancel()
         await asyncio.gather(pushing, return_exceptions=True)
-        await mesh.front.stop()
-        await grpc_server.stop(0)
+        await mesh.server.stop()
 
 
 class DeltaClient:

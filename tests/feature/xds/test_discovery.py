@@ -149,7 +149,7 @@ async def test_a_thousand_connects_and_drops_leave_nothing_behind() -> None:
                 client.call.cancel()
         del client, channel
         async with asyncio.timeout(20):
-            while mesh.discovery.clients or mesh.pusher.clients or (mesh.front and mesh.front.connections):
+            while mesh.discovery.clients or mesh.pusher.clients or mesh.server.connections:
                 gc.collect()
                 await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) <= before + 5

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from envoy.service.discovery.v3 import discovery_pb2
-
 from varka.base.wire import WireResource
 from varka.xds import status, types
 from varka.xds.resource_set import ResourceSet
@@ -280,27 +277,6 @@ def test_world_ignores_requests_with_a_stale_nonce() -> None:
     sent(state, eds=of(EDS, a="1"))
     assert state.request(Request(type_url=EDS, nonce="old", names=("b",))) is Outcome.STALE
     assert state.types[EDS].names == {"a"}
-
-
-@pytest.mark.parametrize("delta", [True, False])
-def test_encoded_response_is_what_protobuf_would_make(delta: bool) -> None:
-    """The concatenated bytes parse as the message that they stand for."""
-    state = StreamState(delta=delta)
-    state.request(Request(type_url=CDS))
-    current = of(CDS, a="1" * 300, b="2")
-    (response,) = sent(state, cds=current)
-    if delta:
-        message = discovery_pb2.DeltaDiscoveryResponse.FromString(response.encode())
-        assert [(one.name, one.version, one.resource.value) for one in message.resources] == [
-            ("a", current.version_of("a"), b"1" * 300),
-            ("b", current.version_of("b"), b"2"),
-        ]
-    else:
-        world = discovery_pb2.DiscoveryResponse.FromString(response.encode())
-        assert [(one.type_url, one.value) for one in world.resources] == [(CDS, b"1" * 300), (CDS, b"2")]
-        assert world.version_info == current.version
-    parsed = (discovery_pb2.DeltaDiscoveryResponse if delta else discovery_pb2.DiscoveryResponse).FromString(response.encode())
-    assert (parsed.type_url, parsed.nonce) == (CDS, response.nonce)
 
 
 def test_difference_of_two_sets_is_computed_once() -> None:
