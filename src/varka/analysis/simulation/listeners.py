@@ -46,7 +46,8 @@ def choose(configuration: Configuration, call: Call) -> tuple[Any, Step]:
     rest = next((listener for listener in found if listener.name == names.VIRTUAL_OUTBOUND), None)
     if rest is not None:
         return rest, _step(rest.name, f"no listener is for {place}; what is captured and belongs to nobody stays here")
-    return None, _step("", f"nothing listens on {place}")
+    ports = sorted({port for listener in found for _, port in addresses(listener)})
+    return None, _step("", f"nothing listens on {place}; the proxy's ports are {', '.join(map(str, ports)) or '(none)'}")
 
 
 def _inbound(listeners: Iterable[Any], call: Call) -> tuple[Any, Step]:

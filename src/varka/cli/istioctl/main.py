@@ -14,6 +14,7 @@ from varka.base.errors import VarkaError
 VERBS = {
     "analyze": "varka.cli.istioctl.analyze:analyze",
     "authn": "varka.cli.istioctl.authn:authn",
+    "explain": "varka.cli.istioctl.explain:explain",
     "install": "varka.cli.istioctl.install:install",
     "kube-inject": "varka.cli.istioctl.kube_inject:kube_inject",
     "proxy-config": "varka.cli.istioctl.proxy_config.verbs:proxy_config",
@@ -27,6 +28,7 @@ VERBS = {
 SUMMARIES = {
     "analyze": "Analyze Istio configuration and print validation messages",
     "authn": "Show which mutual TLS settings clients and servers meet with",
+    "explain": "Tell which routes and cluster a request meets at a proxy, or why none",
     "install": "Install or change Istio on the cluster of the current context",
     "kube-inject": "Add the sidecar to Kubernetes resources in a file",
     "proxy-config": "Show what a proxy's Envoy is configured with",
