@@ -209,7 +209,7 @@ def gateways(server: GatewayServer, routes: VirtualService) -> tuple[GatewayBind
     """Plain HTTP for everything, HTTPS for one name, and TLS passed on unread for another."""
     secure = replace(
         server, gateway="default/secure", port=443, target_port=8443, port_name="https", protocol=Protocol.HTTPS, hosts=("*/shop.example.com",),
-        tls=ServerTls(mode=ServerTlsMode.SIMPLE, credential_name="shop-cert"),
+        tls=ServerTls(mode=ServerTlsMode.SIMPLE, credential_names=("shop-cert",)),
     )  # fmt: skip
     unread = replace(
         secure, gateway="default/unread", port_name="tls", protocol=Protocol.TLS, hosts=("*/pass.example.com",),

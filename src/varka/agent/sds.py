@@ -1,5 +1,7 @@
 """Secret discovery for one Envoy over one UNIX socket: `default` (certificate and key), `ROOTCA` (trust), and files of the pod.
 
+`file-cert:CHAIN~KEY` and `file-root:PATH` are files that the proxy sees; they are served again when they change.
+`file-root:system` are the authorities of the operating system.
 The socket lies in a volume of the pod that only its proxy mounts, so whoever reaches it is that proxy.
 """
 
@@ -26,6 +28,8 @@ log = logging.getLogger("varka.agent.sds")
 SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
 MAX_STREAMS = 256
+FILE_CHECK_SECONDS = 1.0
+SYSTEM_AUTHORITIES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem")
 
 
 class SecretServer:
@@ -39,6 +43,9 @@ class SecretServer:
         self._version = 0
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
+        self._seen: dict[str, tuple[int, ...]] = {}
+        """Files that were asked for → what they looked like when they were last read."""
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; a socket that an earlier agent left is replaced."""
@@ -52,9 +59,12 @@ class SecretServer:
         self._server.add_insecure_port(f"unix:{self._path}")
         await self._server.start()
         os.chmod(self._path, 0o600)
+        self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """End every stream and remove the socket."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._server is not None:
             await self._server.stop(grace=0)
         self._path.unlink(missing_ok=True)
@@ -65,6 +75,22 @@ class SecretServer:
             self._certificate, self._trust = certificate, trust
             self._version += 1
             self._changed.notify_all()
+
+    async def _watch(self) -> None:
+        """Serve everything again when a file that was asked for is another one, or is there at last."""
+        while True:
+            await asyncio.sleep(FILE_CHECK_SECONDS)
+            if any(self._look(path) != seen for path, seen in self._seen.items()):
+                async with self._changed:
+                    self._version += 1
+                    self._changed.notify_all()
+
+    def _look(self, path: str) -> tuple[int, ...]:
+        try:
+            found = rootfs.inside(self._root, path).stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     async def _stream(self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         names: list[str] = []
@@ -125,14 +151,22 @@ class SecretServer:
                 chain, _, key = name.removeprefix("file-cert:").partition("~")
                 return _pair(name, self._file(chain), self._file(key))
             if name.startswith("file-root:"):
-                return _trust(name, self._file(name.removeprefix("file-root:")))
+                path = name.removeprefix("file-root:")
+                return _trust(name, self._system() if path == "system" else self._file(path))
         except OSError as error:
             log.warning("secret %s cannot be read: %s; mount the file into the container istio-proxy", name, error)
             return None
         log.warning("Envoy asks for the secret %s, which is served by istiod", name)
         return None
 
+    def _system(self) -> bytes:
+        for path in SYSTEM_AUTHORITIES:
+            if self._look(path):
+                return self._file(path)
+        raise FileNotFoundError(f"none of {', '.join(SYSTEM_AUTHORITIES)}")
+
     def _file(self, path: str) -> bytes:
+        self._seen[path] = self._look(path)
         return rootfs.inside(self._root, path).read_bytes()
 
 

@@ -7,7 +7,7 @@ that has to be done is to hand over the same objects again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
@@ -38,8 +38,9 @@ MOST_IDENTIFIED = 20_000
 class MeshPipeline:
     """Implements `push.Pipeline`."""
 
-    def __init__(self, state: ClusterState, settings: Settings, keys: KeyFetcher) -> None:
+    def __init__(self, state: ClusterState, settings: Settings, keys: KeyFetcher, may_read_secrets: Callable[[str, str], bool]) -> None:
         self._state = state
+        self._may_read_secrets = may_read_secrets
         self._settings = settings
         self._keys = keys
         self._objects = ParsedObjects(state)
@@ -112,5 +113,10 @@ class MeshPipeline:
         }
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
-        """Credentials from Secrets of the proxy's own namespace."""
-        return credentials.build(names, proxy.namespace, lambda namespace, name: self._state.secrets.get(name, namespace))
+        """Credentials from Secrets of the proxy's own namespace, if its service account may read them."""
+        if not self._may_read_secrets(proxy.namespace, proxy.service_account or "default"):
+            return ()
+        state = self._state
+        return credentials.build(
+            names, proxy.namespace, lambda place, name: state.secrets.get(name, place), lambda place, name: state.config_maps.get(name, place)
+        )

@@ -44,6 +44,8 @@ MESH_KINDS: dict[str, tuple[str, ...]] = {
 _RESOURCES = {one.gvr: one for one in resources.BUILTIN}
 CORE_KINDS = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES)
 SYNC_SECONDS = 30.0
+AUTHORITY_KEYS = ("cacert", "ca.crt")
+"""A ConfigMap with one of these may hold what a gateway checks its clients' certificates against."""
 
 Changed = Callable[[str], None]
 """Told what kind of thing changed: `config`, `service`, `endpoint`, `proxy`, `global`, `secret`."""
@@ -60,7 +62,7 @@ class ClusterState:
         self._definitions = Informer(api, resources.CUSTOM_RESOURCE_DEFINITIONS, clock=clock)
         self._core = {gvr: Informer(api, gvr, clock=clock) for gvr in CORE_KINDS}
         self.secrets = Informer(api, resources.SECRETS, clock=clock)
-        self._config_maps = Informer(api, resources.CONFIGMAPS, settings.namespace, clock=clock)
+        self.config_maps = Informer(api, resources.CONFIGMAPS, clock=clock)
         self._mesh: dict[Gvr, Informer] = {}
         self._tasks: dict[Gvr, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -106,7 +108,7 @@ class ClusterState:
     @property
     def mesh_config_map(self) -> Object | None:
         """The ConfigMap `istio` itself."""
-        return self._config_maps.get(f"istio{self._settings.suffix}", self._settings.namespace)
+        return self.config_maps.get(f"istio{self._settings.suffix}", self._settings.namespace)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class ClusterState:
         return self._values_text[1]
 
     def _config_text(self, name: str, key: str) -> str:
-        found = self._config_maps.get(name, self._settings.namespace)
+        found = self.config_maps.get(name, self._settings.namespace)
         return str(((found or {}).get("data") or {}).get(key) or "")
 
     async def run(self) -> None:
@@ -133,7 +135,7 @@ class ClusterState:
             self._definitions.add_handler(self._definition_changed)
             group.create_task(self._definitions.run(), name="informer:definitions")
             await self._definitions.synced.wait()
-            first = [*self._core.values(), self.secrets, self._config_maps, *self._mesh.values()]
+            first = [*self._core.values(), self.secrets, self.config_maps, *self._mesh.values()]
             for informer in first:
                 await informer.synced.wait()
             self.synced.set()
@@ -146,9 +148,9 @@ class ClusterState:
             informer.add_handler(self._registry_handler(gvr, reasons.get(gvr, "global"), ASPECTS[gvr]))
             group.create_task(informer.run(), name=f"informer:{gvr.resource}")
         self.secrets.add_handler(self._registry_handler(resources.SECRETS, "secret", _data))
-        self._config_maps.add_handler(self._config_map_changed)
+        self.config_maps.add_handler(self._config_map_changed)
         group.create_task(self.secrets.run(), name="informer:secrets")
-        group.create_task(self._config_maps.run(), name="informer:configmaps")
+        group.create_task(self.config_maps.run(), name="informer:configmaps")
 
     def _registry_handler(self, gvr: Gvr, reason: str, aspect: Callable[[Object], object]) -> Callable[[Object | None, Object | None], None]:
         def handle(old: Object | None, new: Object | None) -> None:
@@ -162,8 +164,12 @@ class ClusterState:
     def _config_map_changed(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
         names = {f"istio{self._settings.suffix}", f"istio-sidecar-injector{self._settings.suffix}"}
-        if obj is not None and obj["metadata"]["name"] in names:
+        if obj is None:
+            return
+        if obj["metadata"]["namespace"] == self._settings.namespace and obj["metadata"]["name"] in names:
             self._note("global")
+        elif any(key in (one.get("data") or {}) for one in (old, new) if one is not None for key in AUTHORITY_KEYS):
+            self._note("secret", resources.CONFIGMAPS)
 
     def _config_changed(self, resource: resources.Resource) -> Callable[[Object | None, Object | None], None]:
         def handle(old: Object | None, new: Object | None) -> None:

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo
-from varka.envoy.listeners import gateway_listeners, inbound_listeners, outbound_listeners
+from varka.envoy.listeners import auto_passthrough, gateway_listeners, inbound_listeners, outbound_listeners
 from varka.envoy.patching import apply as patching
 from varka.envoy.patching import changing
 from varka.envoy.routing import gateway_routes, routes
-from varka.envoy.upstreams import clusters, endpoints
+from varka.envoy.upstreams import clusters, endpoints, localities
 from varka.model import patches
 from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyConfig:
-    """The proxy's resources by type and name, names in order; `secrets_wanted` are the names that SDS over ADS must serve."""
+    """The proxy's resources by type and name, names in order."""
 
     listeners: Mapping[str, WireResource] = field(default_factory=dict)
     clusters: Mapping[str, WireResource] = field(default_factory=dict)
@@ -26,7 +26,6 @@ class ProxyConfig:
     endpoints: Mapping[str, WireResource] = field(default_factory=dict)
     extensions: Mapping[str, WireResource] = field(default_factory=dict)
     """Configurations of filters that are fetched by name."""
-    secrets_wanted: tuple[str, ...] = ()
     applied: frozenset[tuple[str, int]] = frozenset()
     """EnvoyFilter and number of the patches that met something."""
     problems: tuple[changing.Problem, ...] = ()
@@ -37,6 +36,7 @@ Named = dict[str, WireResource]
 _outbound_clusters: memo.Memo[Named] = memo.Memo(256)
 _clusters: memo.Memo[Named] = memo.Memo(4096)
 _endpoints: memo.Memo[Named] = memo.Memo(1024)
+_viewpoint: memo.Memo[localities.Viewpoint] = memo.Memo(4096)
 _routes: memo.Memo[Named] = memo.Memo(1024)
 _listeners: memo.Memo[Named] = memo.Memo(4096)
 
@@ -44,12 +44,12 @@ _listeners: memo.Memo[Named] = memo.Memo(4096)
 def generate(view: ProxyView) -> ProxyConfig:
     """The whole configuration; mappings of proxies that get the same are the same objects."""
     sidecar = view.proxy.type is ProxyType.SIDECAR
+    own = _viewpoint.get((view.outbound, view.proxy), None, lambda: endpoints.viewpoint(view.outbound, view.proxy))
     found = ProxyConfig(
         listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
         clusters=_all_clusters(view, sidecar),
         routes=_sidecar_routes(view) if sidecar else by_name(gateway_routes.build(view)),
-        endpoints=_endpoints.get((view.outbound,), view.proxy.locality, lambda: by_name(endpoints.outbound(view.outbound, view.proxy.locality))),
-        secrets_wanted=() if sidecar else gateway_listeners.secrets(view),
+        endpoints=_endpoints.get((view.outbound,), own, lambda: by_name(endpoints.outbound(view.outbound, own))),
     )
     return found if view.extensions is patches.NONE else _patched(view, found)
 
@@ -87,12 +87,24 @@ def _of_services(view: OutboundView, mesh: MeshSettings) -> Named:
 
 def _all_clusters(view: ProxyView, sidecar: bool) -> Named:
     shared = _of_services(view.outbound, view.mesh)
+    between = _between_networks(view)
 
     def build() -> Named:
         own = [*clusters.fixed(view.mesh, sidecar), *(clusters.inbound(port, view.mesh) for port in view.inbound)]
-        return by_name([*own, *shared.values()])
+        return by_name([*own, *between, *shared.values()])
 
-    return _clusters.get((shared, view.mesh, *view.inbound), sidecar, build)
+    return _clusters.get((shared, view.mesh, *between, *view.inbound), sidecar, build)
+
+
+def _between_networks(view: ProxyView) -> list[WireResource]:
+    """The clusters of a gateway that passes the mesh's own TLS on."""
+    found: list[WireResource] = []
+    seen = view.outbound
+    for server in (binding.server for binding in view.gateways if auto_passthrough.wanted(binding.server)):
+        for service, port, subset in auto_passthrough.destinations(view, server):
+            known = seen.endpoints.get((service.hostname, port.number), ())
+            found.append(clusters.unread(service, port, seen.destination_rules.get(service.hostname), known, view.mesh, subset))
+    return found
 
 
 def _sidecar_listeners(view: ProxyView) -> Named:

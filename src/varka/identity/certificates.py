@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 
@@ -59,3 +60,31 @@ def renew_at(not_before: datetime, not_after: datetime, jitter: float) -> dateti
     """
     lifetime = not_after - not_before
     return not_after - lifetime / 4 - timedelta(seconds=lifetime.total_seconds() / 20 * jitter)
+
+
+def is_pair(chain: bytes, key: bytes) -> bool:
+    """Whether `chain` begins with a certificate for the private key `key`, both PEM."""
+    try:
+        certificate = x509.load_pem_x509_certificates(chain)[0]
+        private = serialization.load_pem_private_key(key, None)
+    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm):
+        return False
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return certificate.public_key().public_bytes(*form) == private.public_key().public_bytes(*form)
+
+
+def is_bundle(pem: bytes) -> bool:
+    """Whether `pem` holds certificates only."""
+    try:
+        return bool(x509.load_pem_x509_certificates(pem))
+    except ValueError:
+        return False
+
+
+def is_revocation_list(pem: bytes) -> bool:
+    """Whether `pem` is a list of revoked certificates."""
+    try:
+        x509.load_pem_x509_crl(pem)
+    except ValueError:
+        return False
+    return True

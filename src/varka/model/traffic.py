@@ -274,6 +274,7 @@ class HashKey:
     cookie: str = ""
     cookie_path: str = ""
     cookie_ttl: float | None = None
+    cookie_attributes: Mapping[str, str] = field(default_factory=dict)
     query_parameter: str = ""
     source_ip: bool = False
 
@@ -301,6 +302,23 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """TCP inside HTTP: the destination is a proxy that is asked by CONNECT or POST for `host:port`."""
+
+    host: str
+    port: int
+    post: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryBudget:
+    """How many retries may run at once: a share of the running requests, but at least a number."""
+
+    percent: float = 20.0
+    min_retry_concurrency: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficPolicy:
     """None: not said at this level, so the level above decides; at the top, Istio's default."""
 
@@ -309,10 +327,10 @@ class TrafficPolicy:
     outlier_detection: OutlierDetection | None = None
     tls: ClientTls | None = None
     ports: Mapping[int, TrafficPolicy] = field(default_factory=dict)
-    tunnel_protocol: str = ""
-    tunnel_host: str = ""
-    tunnel_port: int = 0
+    tunnel: Tunnel | None = None
     proxy_protocol: str = ""
+    """V1 or V2; empty: none."""
+    retry_budget: RetryBudget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,15 +362,26 @@ class ServerTlsMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFiles:
+    """Paths in the gateway's container."""
+
+    certificate: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
     """None of `mode` on a server means `tls` was given only for the redirect."""
 
     mode: ServerTlsMode | None = None
     https_redirect: bool = False
-    server_certificate: str = ""
-    private_key: str = ""
+    certificates: tuple[CertificateFiles, ...] = ()
+    """One of each kind of key; not used where there are `credential_names`."""
     ca_certificates: str = ""
-    credential_name: str = ""
+    ca_crl: str = ""
+    credential_names: tuple[str, ...] = ()
+    ca_credential_name: str = ""
+    """Where the authorities of clients are; empty: with the first of `credential_names`."""
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()
     verify_certificate_hash: tuple[str, ...] = ()

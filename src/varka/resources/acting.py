@@ -15,14 +15,6 @@ from varka.resources.conditions import Condition
 from varka.resources.parsing import Parsed
 from varka.resources.schema import Spec
 
-_POLICY = (
-    "tunnel",
-    "retryBudget",
-    "loadBalancer.localityLbSetting.failoverPriority",
-    "loadBalancer.consistentHash.httpCookie.attributes",
-    "portLevelSettings.*.loadBalancer.localityLbSetting.failoverPriority",
-    "portLevelSettings.*.loadBalancer.consistentHash.httpCookie.attributes",
-)
 _TARGETS = tuple(f"{where}.kind={kind}" for where in ("targetRef", "targetRefs.*") for kind in ("Service", "ServiceEntry", "GatewayClass"))
 """They are for waypoints, which a mesh of sidecars does not have."""
 
@@ -31,13 +23,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
         "http.*.fault.abort.http2Error",
         "http.*.fault.delay.exponentialDelay",
     ),
-    "DestinationRule": tuple(f"{where}.{path}" for where in ("trafficPolicy", "subsets.*.trafficPolicy") for path in _POLICY),
-    "Gateway": (
-        "servers.*.defaultEndpoint",
-        "servers.*.tls.caCrl",
-        "servers.*.tls.caCertCredentialName",
-        "servers.*.tls.tlsCertificates",
-    ),
+    "Gateway": ("servers.*.defaultEndpoint",),
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
     "WorkloadGroup": ("",),
     "ProxyConfig": ("",),

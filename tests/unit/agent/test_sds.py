@@ -14,6 +14,7 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from tests.unit.agent.test_status_server import CERTIFICATE
 
+from varka.agent import sds
 from varka.agent.sds import SECRET_TYPE, SERVICE, SecretServer
 
 LIMIT = 10.0
@@ -47,7 +48,8 @@ class Envoy:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[SecretServer]:
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SecretServer]:
+    monkeypatch.setattr(sds, "FILE_CHECK_SECONDS", 0.001)
     made = SecretServer(tmp_path / "sds" / "socket", tmp_path)
     await made.start()
     yield made
@@ -134,3 +136,26 @@ async def test_the_socket_is_private_and_goes(tmp_path: Path) -> None:
     assert stat.S_ISSOCK(path.stat().st_mode) and stat.S_IMODE(path.stat().st_mode) == 0o600
     await server.stop()
     assert not path.exists()
+
+
+async def test_changed_files_are_served_again(server: SecretServer, envoy: Envoy, tmp_path: Path) -> None:
+    """A certificate on file that is replaced reaches Envoy by itself."""
+    (tmp_path / "ca.pem").write_text("old")
+    await server.publish(FIRST, b"roots")
+    await envoy.ask("file-root:/ca.pem")
+    _, secrets = await envoy.answer()
+    assert secrets["file-root:/ca.pem"].validation_context.trusted_ca.inline_bytes == b"old"
+    (tmp_path / "ca.pem").write_text("newer")
+    _, secrets = await envoy.answer()
+    assert secrets["file-root:/ca.pem"].validation_context.trusted_ca.inline_bytes == b"newer"
+
+
+async def test_the_systems_authorities(server: SecretServer, envoy: Envoy, tmp_path: Path) -> None:
+    """`file-root:system` is the bundle of the file system that the proxy sees."""
+    bundle = tmp_path / "etc/ssl/certs/ca-certificates.crt"
+    bundle.parent.mkdir(parents=True)
+    bundle.write_text("bundle")
+    await server.publish(FIRST, b"roots")
+    await envoy.ask("file-root:system")
+    _, secrets = await envoy.answer()
+    assert secrets["file-root:system"].validation_context.trusted_ca.inline_bytes == b"bundle"

@@ -7,9 +7,9 @@ from varka.resources import acting, kinds, parse, shapes
 
 def test_a_field_without_effect_is_told() -> None:
     """A field that nothing acts on gives a condition with its place; its neighbours do not."""
-    spec = {"host": "a", "subsets": [{"name": "a"}, {"name": "b", "trafficPolicy": {"tunnel": {"targetHost": "t", "targetPort": 1}, "tls": {}}}]}
-    found = acting.not_acted_on(parse(istio("DestinationRule", "d", spec)))
-    assert [item.text for item in found] == ["spec.subsets[1].trafficPolicy.tunnel: accepted, but tunnel is not acted on yet"]
+    spec = {"servers": [{"hosts": ["*"]}, {"hosts": ["*"], "defaultEndpoint": "127.0.0.1:80", "bind": "127.0.0.1"}]}
+    found = acting.not_acted_on(parse(istio("Gateway", "g", spec)))
+    assert [item.text for item in found] == ["spec.servers[1].defaultEndpoint: accepted, but defaultEndpoint is not acted on yet"]
 
 
 def test_a_value_without_effect_is_told() -> None:

@@ -14,10 +14,10 @@ from envoy.config.listener.v3 import listener_pb2
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages
-from varka.envoy.listeners import chains, http_connection_manager, http_filters, listener_filters, tcp_proxies, tcp_routes
+from varka.envoy.listeners import auto_passthrough, chains, http_connection_manager, http_filters, listener_filters, tcp_proxies, tcp_routes
 from varka.envoy.observing import access_log, stats
 from varka.envoy.routing import gateway_routes, virtual_hosts
-from varka.envoy.security import jwt, rbac, tls
+from varka.envoy.security import jwt, rbac, server_tls, tls
 from varka.model.services import Protocol
 from varka.model.traffic import GatewayServer, L4Match, L4Route, VirtualService
 from varka.model.view import GatewayBinding, ProxyView
@@ -34,22 +34,12 @@ def build(view: ProxyView) -> list[WireResource]:
     return [listener for listener in built if listener is not None]
 
 
-def secrets(view: ProxyView) -> tuple[str, ...]:
-    """Names of the secrets that the listeners refer to and the control plane must serve: `kubernetes://<credential>`."""
-    wanted = set()
-    for binding in view.gateways:
-        settings = binding.server.tls
-        if settings is not None and settings.credential_name and gateway_routes.decrypts(binding.server):
-            wanted.add(f"kubernetes://{settings.credential_name}")
-            if settings.mode is not None and settings.mode.value in {"MUTUAL", "OPTIONAL_MUTUAL"}:
-                wanted.add(f"kubernetes://{settings.credential_name}-cacert")
-    return tuple(sorted(wanted))
-
-
 def _of_port(address: str, port: int, bindings: list[GatewayBinding], view: ProxyView) -> WireResource | None:
     objects: list[object] = [view.mesh, view.authorization, view.jwt_rules]
     for binding in bindings:
         objects.append(binding.server)
+        if auto_passthrough.wanted(binding.server):
+            objects.append(view.outbound)
         if not gateway_routes.reads_http(binding.server):
             origin = _origin(view, binding.server)
             for rules in binding.virtual_services:
@@ -80,6 +70,8 @@ def _listener(address: str, port: int, bindings: list[GatewayBinding], view: Pro
         server = binding.server
         if gateway_routes.decrypts(server):
             found += [_https(server, view)] if server.protocol is Protocol.HTTPS else _connections(binding, view, terminated=True)
+        elif auto_passthrough.wanted(server):
+            found += auto_passthrough.build(server, view)
         elif not gateway_routes.reads_http(server):
             found += _connections(binding, view, terminated=False)
     found = _without_doubles(found)
@@ -124,7 +116,7 @@ def _server_names(server: GatewayServer) -> tuple[str, ...]:
 
 def _https(server: GatewayServer, view: ProxyView) -> Any:
     assert server.tls is not None
-    socket = tls.gateway_server(server.tls, True, (view.mesh.trust_domain, *view.mesh.trust_domain_aliases))
+    socket = server_tls.socket(server.tls, tls.HTTP_ALPN, (view.mesh.trust_domain, *view.mesh.trust_domain_aliases))
     match = chains.match(server_names=_server_names(server))
     return chains.chain("", [_manager(server, view, tls_on=True)], match, socket)
 
@@ -135,7 +127,7 @@ def _connections(binding: GatewayBinding, view: ProxyView, terminated: bool) -> 
     origin = _origin(view, server)
     socket = None
     if terminated and server.tls is not None:
-        socket = tls.gateway_server(server.tls, False, (view.mesh.trust_domain, *view.mesh.trust_domain_aliases))
+        socket = server_tls.socket(server.tls, (), (view.mesh.trust_domain, *view.mesh.trust_domain_aliases))
     by_name = server.protocol.is_tls and not terminated
     result = []
     for rules in binding.virtual_services:

@@ -38,9 +38,9 @@ def to_destinations(origin: virtual_hosts.Origin, destinations: tuple[WeightedDe
     loggers = [*access_log.loggers(origin.mesh), *stats]
     clusters = [virtual_hosts.cluster_of(origin, choice.destination) for choice in weighted]
     proxy = TcpProxy(stat_prefix=clusters[0], access_log=loggers)
+    _apply_policy(proxy, origin, weighted[0])
     if len(weighted) == 1:
         proxy.cluster = clusters[0]
-        _apply_pool(proxy, origin, weighted[0])
     else:
         for choice, cluster in zip(weighted, clusters, strict=True):
             proxy.weighted_clusters.clusters.add(name=cluster, weight=max(1, choice.weight))
@@ -70,13 +70,18 @@ def _announce(protocols: Iterable[str]) -> Any:
 NOT_HTTP = _announce((names.ALPN_MESH_PEER_EXCHANGE, names.ALPN_MESH))
 
 
-def _apply_pool(proxy: Any, origin: virtual_hosts.Origin, choice: WeightedDestination) -> None:
+def _apply_policy(proxy: Any, origin: virtual_hosts.Origin, choice: WeightedDestination) -> None:
+    """Time limits and tunnel of the destination; of several destinations those of the first count, as in Istio."""
     rule = origin.view.destination_rules.get(choice.destination.host)
-    pool = policies.merged(rule, virtual_hosts.port_of(origin, choice.destination), choice.destination.subset).connection_pool
+    policy = policies.merged(rule, virtual_hosts.port_of(origin, choice.destination), choice.destination.subset)
+    pool, tunnel = policy.connection_pool, policy.tunnel
     if pool is not None and pool.tcp_idle_timeout is not None:
         proxy.idle_timeout.CopyFrom(messages.duration(pool.tcp_idle_timeout))
     if pool is not None and pool.max_connection_duration is not None:
         proxy.max_downstream_connection_duration.CopyFrom(messages.duration(pool.max_connection_duration))
+    if tunnel is not None:
+        proxy.tunneling_config.hostname = f"{tunnel.host}:{tunnel.port}"
+        proxy.tunneling_config.use_post = tunnel.post
 
 
 def _filter(proxy: Any) -> Any:

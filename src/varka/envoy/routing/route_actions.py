@@ -142,6 +142,8 @@ def hash_policies(balancer: LoadBalancer | None) -> list[Any]:
         policy.cookie.path = key.cookie_path
         if key.cookie_ttl is not None:
             policy.cookie.ttl.CopyFrom(messages.duration(key.cookie_ttl))
+        for name, value in key.cookie_attributes.items():
+            policy.cookie.attributes.add(name=name, value=value)
     elif key.query_parameter:
         policy.query_parameter.name = key.query_parameter
     else:

@@ -1,7 +1,7 @@
 """The one traffic policy of one port of one subset, out of the levels of a DestinationRule.
 
-A subset's policy overrides the rule's field by field; a policy for a port replaces all four fields at its level, so
-what it leaves out is Istio's default and not what the level above says.
+A subset's policy overrides the rule's field by field; a policy for a port replaces the four fields that a port may have,
+so what it leaves out of them is Istio's default and not what the level above says.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def merged(rule: DestinationRule | None, port: int, subset: str = "") -> Traffic
 
 def _at_port(inherited: TrafficPolicy, level: TrafficPolicy, port: int) -> TrafficPolicy:
     chosen = level.ports.get(port)
-    if chosen is not None:
-        return chosen
-    if inherited is NO_POLICY:
+    if chosen is None and inherited is NO_POLICY:
         return level
     return TrafficPolicy(
-        load_balancer=level.load_balancer or inherited.load_balancer,
-        connection_pool=level.connection_pool or inherited.connection_pool,
-        outlier_detection=level.outlier_detection or inherited.outlier_detection,
-        tls=level.tls or inherited.tls,
+        load_balancer=chosen.load_balancer if chosen else level.load_balancer or inherited.load_balancer,
+        connection_pool=chosen.connection_pool if chosen else level.connection_pool or inherited.connection_pool,
+        outlier_detection=chosen.outlier_detection if chosen else level.outlier_detection or inherited.outlier_detection,
+        tls=chosen.tls if chosen else level.tls or inherited.tls,
         proxy_protocol=level.proxy_protocol or inherited.proxy_protocol,
+        retry_budget=level.retry_budget or inherited.retry_budget,
+        tunnel=level.tunnel or inherited.tunnel,
     )

@@ -22,7 +22,6 @@ from google.protobuf import any_pb2
 
 from varka.envoy import messages, names, protowire
 from varka.model.services import Protocol
-from varka.model.traffic import ClientTls, ServerTls, ServerTlsMode, TlsMode
 
 TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
@@ -47,23 +46,45 @@ CIPHERS = (
 )
 
 
-def secret_from_agent(name: str) -> Any:
-    """A secret that the agent beside Envoy serves: the workload's own certificate, or the roots of the mesh."""
+def secret_from_agent(name: str, wait: Any = messages.NO_TIME) -> Any:
+    """A secret that the agent beside Envoy serves: the workload's own certificate, the roots of the mesh, or a file."""
     source = config_source_pb2.ApiConfigSource(
         api_type=config_source_pb2.ApiConfigSource.GRPC,
         transport_api_version=config_source_pb2.ApiVersion.V3,
         set_node_on_first_message_only=True,
         grpc_services=[grpc_service_pb2.GrpcService(envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=names.SDS_CLUSTER))],
     )
-    config = config_source_pb2.ConfigSource(
-        api_config_source=source, resource_api_version=config_source_pb2.ApiVersion.V3, initial_fetch_timeout=messages.NO_TIME
-    )
+    config = config_source_pb2.ConfigSource(api_config_source=source, resource_api_version=config_source_pb2.ApiVersion.V3, initial_fetch_timeout=wait)
     return secret_pb2.SdsSecretConfig(name=name, sds_config=config)
 
 
+def kubernetes(name: str) -> str:
+    """The name by which a proxy asks the control plane for a Kubernetes Secret."""
+    return name if "://" in name else f"kubernetes://{name}"
+
+
+SECRET_WAIT = messages.duration(3)
+"""How long a listener or cluster waits for a Secret or a file. Without it, connections that need it fail and all others work."""
+FROM_ADS = config_source_pb2.ConfigSource(
+    ads=config_source_pb2.AggregatedConfigSource(),
+    resource_api_version=config_source_pb2.ApiVersion.V3,
+    initial_fetch_timeout=SECRET_WAIT,
+)
+
+
 def secret_from_ads(name: str) -> Any:
-    """A secret that the control plane serves, from a Kubernetes Secret."""
-    return secret_pb2.SdsSecretConfig(name=name, sds_config=messages.ADS)
+    """A secret that the control plane serves, from a Kubernetes Secret; it may not exist."""
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=FROM_ADS)
+
+
+def certificate_from_files(chain: str, key: str) -> Any:
+    """A certificate and key in files that the agent reads, again whenever they change."""
+    return secret_from_agent(f"file-cert:{chain}~{key}", SECRET_WAIT)
+
+
+def roots_from_file(path: str) -> Any:
+    """Authorities in a file that the agent reads, again whenever it changes; `system` are those of the operating system."""
+    return secret_from_agent(f"file-root:{path}", SECRET_WAIT)
 
 
 WORKLOAD = secret_from_agent(names.WORKLOAD_SECRET)
@@ -115,41 +136,6 @@ def _uri_matcher(identity: str) -> bytes:
     return protowire.tagged(NAMES, matcher.SerializeToString(deterministic=True))
 
 
-def client(settings: ClientTls, sni: str, alpn: tuple[str, ...]) -> Any:
-    """The socket for SIMPLE and MUTUAL: credentials from files of the proxy, or from a Secret by name."""
-    kind = common_pb2.SubjectAltNameMatcher
-    context = tls_pb2.CommonTlsContext(alpn_protocols=alpn)
-    expected = [san_matcher(string_pb2.StringMatcher(exact=name), kind.URI if "://" in name else kind.DNS) for name in settings.subject_alt_names]
-    if not settings.insecure_skip_verify:
-        _trust(context, settings, common_pb2.CertificateValidationContext(match_typed_subject_alt_names=expected))
-    if settings.mode is TlsMode.MUTUAL:
-        if settings.credential_name:
-            context.tls_certificate_sds_secret_configs.append(secret_from_ads(f"kubernetes://{settings.credential_name}"))
-        elif settings.client_certificate:
-            context.tls_certificates.append(_certificate(settings.client_certificate, settings.private_key))
-    socket = tls_pb2.UpstreamTlsContext(sni=settings.sni or sni, common_tls_context=context)
-    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(socket))
-
-
-def _trust(context: Any, settings: ClientTls, validation: Any) -> None:
-    if settings.credential_name:
-        combined = context.combined_validation_context
-        combined.default_validation_context.CopyFrom(validation)
-        combined.validation_context_sds_secret_config.CopyFrom(secret_from_ads(f"kubernetes://{settings.credential_name}-cacert"))
-        return
-    if settings.ca_certificates and settings.ca_certificates != "system":
-        validation.trusted_ca.filename = settings.ca_certificates
-    else:
-        validation.system_root_certs.SetInParent()
-    if settings.ca_crl:
-        validation.crl.filename = settings.ca_crl
-    context.validation_context.CopyFrom(validation)
-
-
-def _certificate(chain: str, key: str) -> Any:
-    return common_pb2.TlsCertificate(certificate_chain=base_pb2.DataSource(filename=chain), private_key=base_pb2.DataSource(filename=key))
-
-
 @lru_cache(maxsize=64)
 def mesh_server(trust_domains: tuple[str, ...], http: bool, min_version: str = "") -> Any:
     """The socket of a listener that asks for a certificate of the mesh: a SPIFFE ID of one of the trust domains."""
@@ -158,7 +144,7 @@ def mesh_server(trust_domains: tuple[str, ...], http: bool, min_version: str = "
     context = tls_pb2.DownstreamTlsContext(
         require_client_certificate=messages.TRUE,
         common_tls_context=tls_pb2.CommonTlsContext(
-            tls_params=_parameters(min_version, "", ()),
+            tls_params=parameters(min_version, "", ()),
             alpn_protocols=HTTP_ALPN if http else TCP_ALPN,
             tls_certificate_sds_secret_configs=[WORKLOAD],
             combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
@@ -170,46 +156,11 @@ def mesh_server(trust_domains: tuple[str, ...], http: bool, min_version: str = "
     return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(context))
 
 
-def gateway_server(settings: ServerTls, http: bool, trust_domains: tuple[str, ...]) -> Any:
-    """The socket of a gateway's HTTPS or TLS server; ISTIO_MUTUAL takes the mesh's own certificates."""
-    if settings.mode is ServerTlsMode.ISTIO_MUTUAL:
-        return mesh_server(trust_domains, http, settings.min_version)
-    context = tls_pb2.CommonTlsContext(tls_params=_parameters(settings.min_version, settings.max_version, settings.cipher_suites))
-    if http:
-        context.alpn_protocols.extend(HTTP_ALPN)
-    if settings.credential_name:
-        context.tls_certificate_sds_secret_configs.append(secret_from_ads(f"kubernetes://{settings.credential_name}"))
-    else:
-        context.tls_certificates.append(_certificate(settings.server_certificate, settings.private_key))
-    asks = settings.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}
-    if asks:
-        _accept_clients(context, settings)
-    socket = tls_pb2.DownstreamTlsContext(common_tls_context=context, require_client_certificate=messages.boolean(settings.mode is ServerTlsMode.MUTUAL))
-    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=messages.packed(socket))
-
-
-def _accept_clients(context: Any, settings: ServerTls) -> None:
-    kind = common_pb2.SubjectAltNameMatcher
-    validation = common_pb2.CertificateValidationContext(
-        verify_certificate_spki=settings.verify_certificate_spki,
-        verify_certificate_hash=settings.verify_certificate_hash,
-        match_typed_subject_alt_names=[
-            san_matcher(string_pb2.StringMatcher(exact=name), kind.URI if "://" in name else kind.DNS) for name in settings.subject_alt_names
-        ],
-    )
-    if settings.credential_name:
-        combined = context.combined_validation_context
-        combined.default_validation_context.CopyFrom(validation)
-        combined.validation_context_sds_secret_config.CopyFrom(secret_from_ads(f"kubernetes://{settings.credential_name}-cacert"))
-    else:
-        validation.trusted_ca.filename = settings.ca_certificates
-        context.validation_context.CopyFrom(validation)
-
-
 VERSIONS = {"TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
 
 
-def _parameters(min_version: str, max_version: str, ciphers: tuple[str, ...]) -> Any:
+def parameters(min_version: str, max_version: str, ciphers: tuple[str, ...]) -> Any:
+    """Versions and ciphers of accepted connections; empty means the defaults."""
     versions = SERVER_PARAMETERS.TlsProtocol
     return SERVER_PARAMETERS(
         tls_minimum_protocol_version=versions.Value(VERSIONS.get(min_version, "TLSv1_2")),

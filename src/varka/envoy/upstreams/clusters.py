@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire
-from varka.envoy.security import policies, tls
-from varka.envoy.upstreams import balancing, endpoints, upstream_protocols
+from varka.envoy.security import policies
+from varka.envoy.upstreams import balancing, circuit_breakers, endpoints, transports, upstream_protocols
 from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
-from varka.model.traffic import ConnectionPool, DestinationRule, TlsMode, TrafficPolicy
+from varka.model.traffic import ConnectionPool, DestinationRule, TrafficPolicy
 from varka.model.view import InboundPort, MeshSettings, OutboundView
 
 Cluster = cluster_pb2.Cluster
@@ -64,18 +64,37 @@ def build(service: Service, port: ServicePort, rule: DestinationRule | None, kno
         name=name,
         type=kind,
         connect_timeout=messages.duration(pool.connect_timeout if pool and pool.connect_timeout else mesh.connect_timeout),
-        circuit_breakers=_breakers(pool),
+        circuit_breakers=circuit_breakers.of(policy),
     )
     if kind == Cluster.EDS:
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=messages.ADS, service_name=name))
     elif kind != Cluster.ORIGINAL_DST:
         cluster.dns_lookup_family = Cluster.V4_ONLY
+        cluster.dns_refresh_rate.CopyFrom(messages.duration(mesh.dns_refresh_rate))
+        cluster.respect_dns_ttl = True
         cluster.load_assignment.CopyFrom(_dns_assignment(name, service, port, known, rule, subset))
     balancing.apply(cluster, policy, passthrough=kind == Cluster.ORIGINAL_DST)
     _apply_keepalive(cluster, pool, mesh)
-    upstream_protocols.apply(cluster, port.protocol, pool, mesh)
-    _apply_tls(cluster, service, port, policy, known, mesh, subset)
+    upstream_protocols.apply(cluster, port.protocol, pool, mesh, transports.server_names(service, policy))
+    transports.apply(cluster, transports.Target(service=service, port=port, subset=subset, known=known), policy, mesh)
     return cluster
+
+
+def unread(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str) -> WireResource:
+    """`outbound_.9080_.v1_.host`: the same endpoints for bytes that are encrypted already, on a gateway between networks."""
+
+    def make() -> WireResource:
+        cluster = build(service, port, rule, known, mesh, subset)
+        cluster.name = names.outbound_sni(port.number, subset, service.hostname)
+        cluster.ClearField("transport_socket")
+        cluster.ClearField("transport_socket_matches")
+        cluster.ClearField("typed_extension_protocol_options")
+        return _described(cluster, service, port, rule, subset)
+
+    return _unread.get((service, port, rule, known, mesh), subset, make)
+
+
+_unread: memo.Memo[WireResource] = memo.Memo(1024)
 
 
 def _described(cluster: Any, service: Service, port: ServicePort, rule: DestinationRule | None, subset: str) -> WireResource:
@@ -112,24 +131,6 @@ def _dns_assignment(name: str, service: Service, port: ServicePort, known: tuple
     return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[single])])
 
 
-def _thresholds(pool: ConnectionPool | None) -> Any:
-    limit = messages.MAX_UINT32
-    return circuit_breaker_pb2.CircuitBreakers.Thresholds(
-        max_connections=messages.uint32((pool and pool.max_connections) or limit),
-        max_pending_requests=messages.uint32((pool and pool.http1_max_pending_requests) or limit),
-        max_requests=messages.uint32((pool and pool.http2_max_requests) or limit),
-        max_retries=messages.uint32(limit if pool is None or pool.max_retries is None else pool.max_retries),
-        track_remaining=True,
-    )
-
-
-NO_LIMITS = circuit_breaker_pb2.CircuitBreakers(thresholds=[_thresholds(None)])
-
-
-def _breakers(pool: ConnectionPool | None) -> Any:
-    return NO_LIMITS if pool is None else circuit_breaker_pb2.CircuitBreakers(thresholds=[_thresholds(pool)])
-
-
 def _apply_keepalive(cluster: Any, pool: ConnectionPool | None, mesh: MeshSettings) -> None:
     if pool is None or not pool.tcp_keepalive:
         if mesh.tcp_keepalive:
@@ -143,44 +144,6 @@ def _apply_keepalive(cluster: Any, pool: ConnectionPool | None, mesh: MeshSettin
         keepalive.keepalive_time.value = int(pool.tcp_keepalive_time)
     if pool.tcp_keepalive_interval:
         keepalive.keepalive_interval.value = int(pool.tcp_keepalive_interval)
-
-
-def _apply_tls(cluster: Any, service: Service, port: ServicePort, policy: TrafficPolicy, known: tuple[Endpoint, ...], mesh: MeshSettings, subset: str) -> None:
-    settings = policy.tls
-    if settings is None:
-        if (mesh.enable_auto_mtls and not port.protocol.is_tls) or (mesh.enable_auto_mtls and not service.mesh_external):
-            _apply_auto_mtls(cluster, service, port, known, subset)
-        return
-    if settings.mode is TlsMode.DISABLE:
-        return
-    if settings.mode is TlsMode.ISTIO_MUTUAL:
-        sni = settings.sni or names.outbound_sni(port.number, subset, service.hostname)
-        identities = settings.subject_alt_names or service.service_accounts
-        cluster.transport_socket.CopyFrom(tls.mesh_client(sni, identities, tls.mesh_alpn(port.protocol)))
-        return
-    alpn = ("h2",) if port.protocol.is_http2 else ()
-    host = "" if service.hostname.startswith("*") else service.hostname
-    cluster.transport_socket.CopyFrom(tls.client(settings, host, alpn))
-
-
-def _apply_auto_mtls(cluster: Any, service: Service, port: ServicePort, known: tuple[Endpoint, ...], subset: str) -> None:
-    """mTLS to the endpoints that have a sidecar, plain bytes to the others.
-
-    Which is which stands in the endpoint's metadata. A cluster that takes the address from the connection has no
-    endpoints to look at: there it is mTLS only if all that are known can do it.
-    """
-    sni = names.outbound_sni(port.number, subset, service.hostname)
-    if cluster.type == Cluster.ORIGINAL_DST:
-        if known and all(endpoint.mutual_tls for endpoint in known):
-            cluster.transport_socket.CopyFrom(tls.mesh_client(sni, service.service_accounts, tls.mesh_alpn(port.protocol)))
-        return
-    socket = tls.mesh_client(sni, service.service_accounts, tls.mesh_alpn(port.protocol))
-    cluster.transport_socket_matches.add(name="tlsMode-istio", match=ISTIO_MODE, transport_socket=socket)
-    cluster.transport_socket_matches.append(WITHOUT_MTLS)
-
-
-ISTIO_MODE = messages.struct({names.TLS_MODE_KEY: names.TLS_MODE_ISTIO})
-WITHOUT_MTLS = Cluster.TransportSocketMatch(name="tlsMode-disabled", match=messages.struct({}), transport_socket=tls.RAW)
 
 
 def inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
@@ -198,7 +161,7 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=messages.duration(mesh.connect_timeout),
-        circuit_breakers=_breakers(port.pool),
+        circuit_breakers=circuit_breakers.of(TrafficPolicy(connection_pool=port.pool)),
     )
     if port.endpoint:
         _apply_endpoint(cluster, port.endpoint)
@@ -243,7 +206,7 @@ def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=messages.duration(mesh.connect_timeout),
-        circuit_breakers=NO_LIMITS,
+        circuit_breakers=circuit_breakers.NO_LIMITS,
     )
     upstream_protocols.follow_client(passthrough)
     hole = Cluster(name=names.BLACK_HOLE_CLUSTER, type=Cluster.STATIC, connect_timeout=messages.duration(mesh.connect_timeout))

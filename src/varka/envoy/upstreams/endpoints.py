@@ -18,7 +18,7 @@ from varka.envoy.security import policies
 from varka.envoy.upstreams import localities
 from varka.model.services import Endpoint, Health, Resolution, Service
 from varka.model.traffic import DestinationRule
-from varka.model.view import OutboundView
+from varka.model.view import OutboundView, Proxy
 
 HEALTH = {
     Health.HEALTHY: health_check_pb2.HEALTHY,
@@ -36,7 +36,21 @@ _assignments: memo.Memo[WireResource] = memo.Memo(65536)
 _single: memo.Memo[bytes] = memo.Memo(65536)
 
 
-def outbound(view: OutboundView, locality: str) -> list[WireResource]:
+def viewpoint(view: OutboundView, proxy: Proxy) -> localities.Viewpoint:
+    """Where a proxy stands, as far as any rule that it sees asks for it: proxies with equal viewpoints share their endpoints."""
+    wanted: set[str] = set()
+    for rule in view.destination_rules.values():
+        for level in (rule.policy, *(subset.policy for subset in rule.subsets)):
+            for policy in (level, *level.ports.values()):
+                if policy.load_balancer is not None and policy.load_balancer.locality is not None:
+                    wanted.update(label.partition("=")[0] for label in policy.load_balancer.locality.failover_priority)
+    if not wanted:
+        return localities.Viewpoint(locality=proxy.locality)
+    labels = localities.labels_of(proxy.labels, proxy.locality, proxy.network)
+    return localities.Viewpoint(locality=proxy.locality, labels=tuple((key, labels[key]) for key in sorted(wanted) if key in labels))
+
+
+def outbound(view: OutboundView, own: localities.Viewpoint) -> list[WireResource]:
     """The load assignment of every EDS cluster; one without endpoints is sent empty, so that Envoy need not wait for it."""
     result: list[WireResource] = []
     for service in view.services:
@@ -47,20 +61,20 @@ def outbound(view: OutboundView, locality: str) -> list[WireResource]:
             if port.protocol.value == "UDP":
                 continue
             found = view.endpoints.get((service.hostname, port.number), NO_ENDPOINTS)
-            result.append(_of(service, port.number, found, rule, "", locality))
+            result.append(_of(service, port.number, found, rule, "", own))
             if rule is not None:
-                result.extend(_of(service, port.number, found, rule, subset.name, locality) for subset in rule.subsets)
+                result.extend(_of(service, port.number, found, rule, subset.name, own) for subset in rule.subsets)
     return result
 
 
-def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str, locality: str) -> WireResource:
+def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: DestinationRule | None, subset: str, own: localities.Viewpoint) -> WireResource:
     name = names.outbound(port, subset, service.hostname)
 
     def build() -> WireResource:
-        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), locality)
+        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), own)
         return WireResource(name=name, type_url=messages.ENDPOINT, body=_serialised(name, ranked))
 
-    return _assignments.get((found, rule), (name, locality), build)
+    return _assignments.get((found, rule), (name, own), build)
 
 
 def of_subset(found: Iterable[Endpoint], rule: DestinationRule | None, subset: str) -> tuple[Endpoint, ...]:
@@ -76,7 +90,7 @@ def of_subset(found: Iterable[Endpoint], rule: DestinationRule | None, subset: s
 
 def assignment(name: str, found: tuple[Endpoint, ...]) -> Any:
     """The load assignment as a message, for a cluster that carries its own."""
-    return Assignment.FromString(_serialised(name, localities.arrange(found, policies.NO_POLICY, "")))
+    return Assignment.FromString(_serialised(name, localities.arrange(found, policies.NO_POLICY, localities.Viewpoint())))
 
 
 def _serialised(name: str, groups: Iterable[localities.Group]) -> bytes:

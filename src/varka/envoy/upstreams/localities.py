@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from varka.model.services import Endpoint
-from varka.model.traffic import TrafficPolicy
+from varka.model.traffic import LocalityLb, TrafficPolicy
+
+REGION, ZONE, SUBZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"
+NETWORK = "topology.istio.io/network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,23 +26,38 @@ class Group:
     priority: int = 0
 
 
-def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: str) -> tuple[Group, ...]:
-    """Group by locality, in order of name, and rank the groups as seen from the locality `own`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewpoint:
+    """Where a proxy stands: its locality, and those of its labels (`key=value`) by which endpoints are preferred."""
+
+    locality: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: Viewpoint) -> tuple[Group, ...]:
+    """Group by locality, in order of name, and rank the groups as seen from `own`."""
+    groups = _grouped(endpoints)
+    settings = policy.load_balancer.locality if policy.load_balancer else None
+    if settings is not None and not settings.enabled:
+        return groups
+    if settings is not None and settings.distribute and own.locality:
+        return _distributed(groups, settings.distribute, own.locality)
+    if policy.outlier_detection is None:
+        return groups
+    if settings is not None and settings.failover_priority:
+        return _by_labels(groups, settings, own)
+    return _ranked(groups, settings.failover if settings else {}, own.locality) if own.locality else groups
+
+
+def _grouped(endpoints: Iterable[Endpoint]) -> tuple[Group, ...]:
     by_locality: dict[str, list[Endpoint]] = {}
     for endpoint in endpoints:
         by_locality.setdefault(endpoint.locality, []).append(endpoint)
-    groups = tuple(
-        Group(locality=locality, endpoints=tuple(by_locality[locality]), weight=sum(max(1, e.weight) for e in by_locality[locality]))
-        for locality in sorted(by_locality)
-    )
-    settings = policy.load_balancer.locality if policy.load_balancer else None
-    if not own or (settings is not None and not settings.enabled):
-        return groups
-    if settings is not None and settings.distribute:
-        return _distributed(groups, settings.distribute, own)
-    if policy.outlier_detection is not None:
-        return _ranked(groups, settings.failover if settings else {}, own)
-    return groups
+    return tuple(_group(locality, tuple(by_locality[locality])) for locality in sorted(by_locality))
+
+
+def _group(locality: str, endpoints: tuple[Endpoint, ...], priority: int = 0) -> Group:
+    return Group(locality=locality, endpoints=endpoints, weight=sum(max(1, endpoint.weight) for endpoint in endpoints), priority=priority)
 
 
 def _distributed(groups: tuple[Group, ...], shares: Mapping[str, Mapping[str, int]], own: str) -> tuple[Group, ...]:
@@ -70,18 +88,55 @@ def _matches(pattern: str, locality: str) -> bool:
 
 def _ranked(groups: tuple[Group, ...], failover: Mapping[str, str], own: str) -> tuple[Group, ...]:
     """Same subzone, zone, region, then the region named for failover, then the rest; ranks are renumbered without gaps."""
-    mine = own.split("/")
-    ranks: dict[str, int] = {}
+    return _renumbered([(group, (_distance(own, group.locality, failover),)) for group in groups])
+
+
+def _distance(own: str, other: str, failover: Mapping[str, str]) -> int:
+    mine, theirs = _parts(own), _parts(other)
+    shared = next((index for index in range(3) if mine[index] != theirs[index]), 3)
+    if not shared and failover.get(mine[0]) not in (None, theirs[0]):
+        return 4
+    return 3 - shared
+
+
+def _parts(locality: str) -> list[str]:
+    return [*locality.split("/"), "", "", ""][:3]
+
+
+def _by_labels(groups: tuple[Group, ...], settings: LocalityLb, own: Viewpoint) -> tuple[Group, ...]:
+    """Endpoints that share the first labels with the proxy come first: all of them, all but the last, and so on.
+
+    Endpoints of one locality may differ in rank, so a locality can come out more than once. Where a failover between
+    regions is given too, it decides among endpoints of equal rank.
+    """
+    mine = dict(own.labels)
+    split: list[tuple[Group, tuple[int, ...]]] = []
     for group in groups:
-        theirs = group.locality.split("/")
-        shared = 0
-        for a, b in zip(mine, theirs, strict=False):
-            if a != b:
-                break
-            shared += 1
-        rank = max(0, len(mine) - shared) if shared else len(mine)
-        if not shared and failover.get(mine[0]) not in (None, theirs[0]):
-            rank += 1
-        ranks[group.locality] = rank
-    order = {rank: index for index, rank in enumerate(sorted(set(ranks.values())))}
-    return tuple(Group(locality=group.locality, endpoints=group.endpoints, weight=group.weight, priority=order[ranks[group.locality]]) for group in groups)
+        by_rank: dict[int, list[Endpoint]] = {}
+        for endpoint in group.endpoints:
+            by_rank.setdefault(_mismatch(endpoint, settings.failover_priority, mine), []).append(endpoint)
+        far = _distance(own.locality, group.locality, settings.failover) if settings.failover and own.locality else 0
+        split += [(_group(group.locality, tuple(found)), (rank, far)) for rank, found in by_rank.items()]
+    return _renumbered(split)
+
+
+def _mismatch(endpoint: Endpoint, labels: tuple[str, ...], mine: Mapping[str, str]) -> int:
+    theirs = labels_of(endpoint.labels, endpoint.locality, endpoint.network)
+    for index, label in enumerate(labels):
+        key, fixed, value = label.partition("=")
+        if theirs.get(key) != (value if fixed else mine.get(key)):
+            return len(labels) - index
+    return 0
+
+
+def labels_of(labels: Mapping[str, str], locality: str, network: str) -> dict[str, str]:
+    """Labels by which a workload may be preferred: its own, and those that say where it runs."""
+    region, zone, subzone = _parts(locality)
+    place = {REGION: region, ZONE: zone, SUBZONE: subzone, NETWORK: network}
+    return {**{key: value for key, value in place.items() if value}, **labels}
+
+
+def _renumbered(ranked: list[tuple[Group, tuple[int, ...]]]) -> tuple[Group, ...]:
+    order = {rank: index for index, rank in enumerate(sorted({rank for _, rank in ranked}))}
+    found = [Group(locality=group.locality, endpoints=group.endpoints, weight=group.weight, priority=order[rank]) for group, rank in ranked]
+    return tuple(sorted(found, key=lambda group: (group.priority, group.locality)))

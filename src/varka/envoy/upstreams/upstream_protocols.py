@@ -5,6 +5,7 @@ Ports that name HTTP/2 or gRPC speak HTTP/2, plain `http` speaks HTTP/1.1, and a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -48,17 +49,30 @@ def upgraded(protocol: Protocol, pool: ConnectionPool | None, mesh: MeshSettings
     return said == "UPGRADE" or (said == "DEFAULT" and mesh.h2_upgrade)
 
 
-def apply(cluster: Any, protocol: Protocol, pool: ConnectionPool | None, mesh: MeshSettings) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerNames:
+    """Whether TLS takes the server name from each request, and checks the certificate against it."""
+
+    from_request: bool = False
+    checked: bool = False
+
+
+FIXED = ServerNames()
+
+
+def apply(cluster: Any, protocol: Protocol, pool: ConnectionPool | None, mesh: MeshSettings, server_names: ServerNames = FIXED) -> None:
     """Set the cluster's protocol options; a cluster for plain HTTP/1.1 without limits needs none."""
-    if pool is None and not mesh.h2_upgrade:
+    if pool is None and not mesh.h2_upgrade and not server_names.from_request:
         if protocol.is_http2:
             cluster.typed_extension_protocol_options[KEY].CopyFrom(HTTP2)
         elif protocol is Protocol.AUTO:
             follow_client(cluster)
         return
     options = _with_limits(protocol, pool, mesh)
-    if options is not None:
-        cluster.typed_extension_protocol_options[KEY].CopyFrom(messages.packed(options))
+    if server_names.from_request and (protocol.is_http or protocol is Protocol.AUTO):
+        options.upstream_http_protocol_options.auto_sni = True
+        options.upstream_http_protocol_options.auto_san_validation = server_names.checked
+    cluster.typed_extension_protocol_options[KEY].CopyFrom(messages.packed(options))
 
 
 def _with_limits(protocol: Protocol, pool: ConnectionPool | None, mesh: MeshSettings) -> Any:

@@ -11,8 +11,10 @@ from varka.model.traffic import (
     LoadBalancer,
     LocalityLb,
     OutlierDetection,
+    RetryBudget,
     TlsMode,
     TrafficPolicy,
+    Tunnel,
 )
 from varka.resources.traffic import destination_rules as written
 
@@ -29,7 +31,6 @@ def traffic_policy(given: written.TrafficPolicy | None) -> TrafficPolicy:
     """A policy of a rule or a subset, with its ports by number."""
     if given is None:
         return TrafficPolicy()
-    tunnel = given.tunnel or written.Tunnel()
     return TrafficPolicy(
         load_balancer=load_balancer(given.load_balancer),
         connection_pool=connection_pool(given.connection_pool),
@@ -45,10 +46,26 @@ def traffic_policy(given: written.TrafficPolicy | None) -> TrafficPolicy:
             for port in given.port_level_settings
             if port.port is not None and port.port.number
         },
-        tunnel_protocol=tunnel.protocol or ("CONNECT" if given.tunnel is not None else ""),
-        tunnel_host=tunnel.target_host,
-        tunnel_port=tunnel.target_port,
+        tunnel=_tunnel(given.tunnel),
         proxy_protocol=given.proxy_protocol.version if given.proxy_protocol is not None else "",
+        retry_budget=retry_budget(given.retry_budget),
+    )
+
+
+def _tunnel(given: written.Tunnel | None) -> Tunnel | None:
+    if given is None or not given.target_host or not given.target_port:
+        return None
+    return Tunnel(host=given.target_host, port=given.target_port, post=given.protocol == "POST")
+
+
+def retry_budget(given: written.RetryBudget | None) -> RetryBudget | None:
+    """A share of the running requests for retries; Istio's defaults where nothing is said."""
+    if given is None:
+        return None
+    usual = RetryBudget()
+    return RetryBudget(
+        percent=usual.percent if given.percent is None else given.percent,
+        min_retry_concurrency=usual.min_retry_concurrency if given.min_retry_concurrency is None else given.min_retry_concurrency,
     )
 
 
@@ -138,7 +155,9 @@ def _hash_key(given: written.ConsistentHash) -> HashKey | None:
     if given.http_header_name is not None:
         return HashKey(header=given.http_header_name)
     if given.http_cookie is not None:
-        return HashKey(cookie=given.http_cookie.name, cookie_path=given.http_cookie.path, cookie_ttl=seconds(given.http_cookie.ttl))
+        cookie = given.http_cookie
+        attributes = {item.name: item.value for item in cookie.attributes}
+        return HashKey(cookie=cookie.name, cookie_path=cookie.path, cookie_ttl=seconds(cookie.ttl), cookie_attributes=attributes)
     if given.http_query_parameter_name is not None:
         return HashKey(query_parameter=given.http_query_parameter_name)
     return HashKey(source_ip=True) if given.use_source_ip else None

@@ -12,9 +12,9 @@ from varka.model.memo import Kept
 from varka.model.routing import visibility
 from varka.model.routing.virtual_services import VirtualServices
 from varka.model.services import Protocol
-from varka.model.traffic import GatewayServer, ServerTls, ServerTlsMode, VirtualService
+from varka.model.traffic import CertificateFiles, GatewayServer, ServerTls, ServerTlsMode, VirtualService
 from varka.model.view import GatewayBinding
-from varka.resources import Parsed
+from varka.resources import Parsed, ciphers
 from varka.resources.traffic import gateways as written
 
 Source = Parsed[written.Gateway]
@@ -89,19 +89,22 @@ def _host(host: str, namespace: str) -> str:
 def server_tls(given: written.ServerTls) -> ServerTls:
     """TLS of accepted connections; without a mode it is pass-through, unless it is there for the redirect only."""
     only_redirect = given.https_redirect and given.mode is None
+    pairs = [CertificateFiles(certificate=item.server_certificate, private_key=item.private_key) for item in given.tls_certificates]
+    pairs = pairs or [CertificateFiles(certificate=given.server_certificate, private_key=given.private_key)]
     return ServerTls(
         mode=None if only_redirect else ServerTlsMode(given.mode or "PASSTHROUGH"),
         https_redirect=given.https_redirect,
-        server_certificate=given.server_certificate,
-        private_key=given.private_key,
-        ca_certificates=given.ca_certificates,
-        credential_name=given.credential_name or next(iter(given.credential_names), ""),
+        certificates=tuple(pair for pair in pairs if pair.certificate),
+        ca_certificates=given.ca_certificates or next((item.ca_certificates for item in given.tls_certificates if item.ca_certificates), ""),
+        ca_crl=given.ca_crl,
+        credential_names=(given.credential_name,) if given.credential_name else given.credential_names,
+        ca_credential_name=given.ca_cert_credential_name,
         subject_alt_names=given.subject_alt_names,
         verify_certificate_spki=given.verify_certificate_spki,
         verify_certificate_hash=given.verify_certificate_hash,
         min_version=given.min_protocol_version or "",
         max_version=given.max_protocol_version or "",
-        cipher_suites=given.cipher_suites,
+        cipher_suites=tuple(name for name in dict.fromkeys(given.cipher_suites) if name in ciphers.KNOWN),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from varka.resources import ciphers
 from varka.resources.parsing import Meta
 from varka.resources.traffic import gateways as written
 from varka.resources.validation import names
@@ -90,6 +91,9 @@ def check_server_tls(tls: written.ServerTls, path: str, found: Findings) -> None
             found.error(f"{path}.privateKey", f"{tls.mode} TLS requires a private key or a credentialName")
         if tls.mode != "SIMPLE" and not tls.ca_certificates:
             found.error(f"{path}.caCertificates", f"{tls.mode} TLS requires a client CA bundle or a credentialName")
+    for name in tls.cipher_suites:
+        if name not in ciphers.KNOWN:
+            found.warning(f"{path}.cipherSuites", f"ignoring invalid cipher suite {name!r}; known are {', '.join(sorted(ciphers.KNOWN))}")
     if tls.min_protocol_version and tls.max_protocol_version:
         versions = ("TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
         low, high = versions.index(tls.min_protocol_version), versions.index(tls.max_protocol_version)

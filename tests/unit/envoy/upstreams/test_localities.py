@@ -11,7 +11,7 @@ FAILING = OutlierDetection(consecutive_5xx=5)
 
 
 def ranks(policy: TrafficPolicy, own: str) -> dict[str, tuple[int, int]]:
-    return {group.locality: (group.priority, group.weight) for group in localities.arrange(ENDPOINTS, policy, own)}
+    return {group.locality: (group.priority, group.weight) for group in localities.arrange(ENDPOINTS, policy, localities.Viewpoint(locality=own))}
 
 
 def test_without_outlier_detection_all_are_equal() -> None:
@@ -30,3 +30,38 @@ def test_distribution() -> None:
     settings = LoadBalancer(locality=LocalityLb(distribute={"r1/*": {"r1/z1": 80, "r2/*": 20}}))
     found = ranks(TrafficPolicy(load_balancer=settings), "r1/z1")
     assert found == {"r1/z1": (0, 80), "r2/z1": (0, 20)}
+
+
+def test_the_named_region_takes_over() -> None:
+    """Of the other regions the one named for failover comes before the rest."""
+    found = ranks(TrafficPolicy(outlier_detection=FAILING, load_balancer=LoadBalancer(locality=LocalityLb(failover={"r9": "r2"}))), "r9/z1")
+    assert [found[place][0] for place in ("r1/z1", "r1/z2", "r2/z1")] == [1, 1, 0]
+
+
+def test_a_subzone_that_the_proxy_does_not_have_is_another_one() -> None:
+    """A locality is compared as a whole, so the same zone without a subzone is not the same place."""
+    near = [views.endpoint(WEB, 9080, "10.0.1.1", locality="r1/z1"), views.endpoint(WEB, 9080, "10.0.1.2", locality="r1/z1/s1")]
+    found = localities.arrange(near, TrafficPolicy(outlier_detection=FAILING), localities.Viewpoint(locality="r1/z1"))
+    assert [(group.locality, group.priority) for group in found] == [("r1/z1", 0), ("r1/z1/s1", 1)]
+
+
+def test_labels_decide_in_their_order() -> None:
+    """All labels shared, then the first only, then none; endpoints of one locality may differ."""
+    labels = ({"net": "a", "version": "v1"}, {"net": "a", "version": "v2"}, {"net": "b", "version": "v1"})
+    near = [views.endpoint(WEB, 9080, f"10.0.2.{number}", locality="r1", labels=found) for number, found in enumerate(labels)]
+    settings = LoadBalancer(locality=LocalityLb(failover_priority=("net", "version=v1")))
+    own = localities.Viewpoint(labels=(("net", "a"),))
+    found = localities.arrange(near, TrafficPolicy(outlier_detection=FAILING, load_balancer=settings), own)
+    assert [(group.priority, [endpoint.address for endpoint in group.endpoints]) for group in found] == [
+        (0, ["10.0.2.0"]),
+        (1, ["10.0.2.1"]),
+        (2, ["10.0.2.2"]),
+    ]
+
+
+def test_places_count_as_labels() -> None:
+    """`topology.kubernetes.io/region` compares the regions of proxy and endpoint."""
+    settings = LoadBalancer(locality=LocalityLb(failover_priority=("topology.kubernetes.io/region",)))
+    own = localities.Viewpoint(labels=(("topology.kubernetes.io/region", "r2"),))
+    found = localities.arrange(ENDPOINTS, TrafficPolicy(outlier_detection=FAILING, load_balancer=settings), own)
+    assert [(group.locality, group.priority) for group in found] == [("r2/z1", 0), ("r1/z1", 1), ("r1/z2", 1)]
