@@ -20,7 +20,7 @@ from varka.envoy import memo, messages, names
 from varka.envoy.listeners import chains, http_connection_manager, http_filters, listener_filters, tcp_proxies
 from varka.envoy.observing import access_log, stats
 from varka.envoy.routing import routes
-from varka.envoy.security import jwt, peers, rbac, tls
+from varka.envoy.security import jwt, peers, rbac, server_tls, tls
 from varka.model.security import MutualTlsMode
 from varka.model.services import Protocol
 from varka.model.view import InboundPort, ProxyView
@@ -183,7 +183,7 @@ def _options(port: InboundPort | None, mode: MutualTlsMode) -> tuple[Option, ...
 
 def _socket(view: ProxyView, security: _Security, port: InboundPort | None, option: Option) -> Any:
     if option.own_tls and port is not None and port.tls is not None:
-        return tls.gateway_server(port.tls, option.http, security.trust_domains)
+        return server_tls.socket(port.tls, tls.HTTP_ALPN if option.http else (), security.trust_domains)
     return tls.mesh_server(security.trust_domains, option.http, view.mesh.min_tls_version) if option.mutual_tls else None
 
 
