@@ -19,6 +19,8 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_pb2
 
 from varka.envoy import messages
 from varka.envoy.security import ext_authz, rbac_rules
+from varka.model.policies import trust_domains
+from varka.model.policies.trust_domains import Domains
 from varka.model.security import Action, AuthorizationPolicy
 from varka.model.view import MeshSettings
 
@@ -31,7 +33,7 @@ TCP_STATS = "tcp."
 
 def http_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings) -> list[Any]:
     """The HTTP filters that enforce the policies, in order; none if there is nothing to enforce."""
-    found, domains = tuple(policies), _domains(mesh)
+    found, domains = tuple(policies), trust_domains.of(mesh)
     return [
         http_connection_manager_pb2.HttpFilter(name=name, typed_config=messages.packed(config))
         for name, config in [
@@ -43,7 +45,7 @@ def http_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings) ->
 
 def network_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings) -> list[Any]:
     """The same for connections whose bytes are not HTTP."""
-    found, domains = tuple(policies), _domains(mesh)
+    found, domains = tuple(policies), trust_domains.of(mesh)
     return [
         listener_components_pb2.Filter(name=name, typed_config=messages.packed(config))
         for name, config in [
@@ -53,11 +55,7 @@ def network_filters(policies: Iterable[AuthorizationPolicy], mesh: MeshSettings)
     ]
 
 
-def _domains(mesh: MeshSettings) -> rbac_rules.Domains:
-    return rbac_rules.Domains(own=mesh.trust_domain, aliases=mesh.trust_domain_aliases)
-
-
-def _custom(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Domains, tcp: bool) -> list[tuple[str, Any]]:
+def _custom(policies: tuple[AuthorizationPolicy, ...], domains: Domains, tcp: bool) -> list[tuple[str, Any]]:
     """The filters of CUSTOM policies, asked before all others; those in dry run ask nobody."""
     asking = [policy for policy in policies if policy.action is Action.CUSTOM and not policy.dry_run]
     if not asking:
@@ -77,7 +75,7 @@ def _custom(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Domai
     return [(NETWORK_FILTER, tried), (ext_authz.NETWORK_FILTER, ext_authz.network(authorizer, NETWORK_FILTER))]
 
 
-def _filters(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Domains, tcp: bool) -> list[dict[str, Any]]:
+def _filters(policies: tuple[AuthorizationPolicy, ...], domains: Domains, tcp: bool) -> list[dict[str, Any]]:
     result = []
     for action, log_or_decide in ACTIONS.items():
         enforced = [policy for policy in policies if policy.action is action and not policy.dry_run]
@@ -95,7 +93,7 @@ def _filters(policies: tuple[AuthorizationPolicy, ...], domains: rbac_rules.Doma
     return result
 
 
-def _rules(policies: list[AuthorizationPolicy], action: int, domains: rbac_rules.Domains, tcp: bool, prefix: str = "") -> Any:
+def _rules(policies: list[AuthorizationPolicy], action: int, domains: Domains, tcp: bool, prefix: str = "") -> Any:
     """An ALLOW filter whose rules all fell away on TCP is kept: it refuses everything, as no rule matches."""
     named: dict[str, Any] = {}
     for policy in policies:

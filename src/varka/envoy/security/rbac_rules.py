@@ -23,6 +23,7 @@ from varka.envoy import messages
 from varka.envoy.security import request_principals
 from varka.model.policies import condition_keys, path_templates
 from varka.model.policies.condition_keys import Key
+from varka.model.policies.trust_domains import Domains
 from varka.model.security import Action, AuthorizationPolicy, Condition, Operation, Rule, Source
 
 Permission = rbac_pb2.Permission
@@ -87,36 +88,6 @@ def _either(made: list[Any]) -> Any:
     if isinstance(made[0], Permission):
         return Permission(or_rules=Permission.Set(rules=made))
     return Principal(or_ids=Principal.Set(ids=made))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domains:
-    """The mesh's trust domain and its former names: a principal written with any of them means all of them."""
-
-    own: str
-    aliases: tuple[str, ...] = ()
-
-    def expand(self, principals: Iterable[str]) -> tuple[str, ...]:
-        result: list[str] = []
-        for principal in principals:
-            parts = principal.split("/")
-            known = (self.own, *self.aliases)
-            if len(parts) != 5 or not (parts[0] == "cluster.local" or any(matches(parts[0], domain) for domain in known)):
-                result.append(principal)
-                continue
-            for domain in known:
-                kept = parts[0].startswith("*") and matches(parts[0], domain)
-                result.append(principal if kept else "/".join((domain, *parts[1:])))
-        return tuple(dict.fromkeys(result))
-
-
-def matches(pattern: str, value: str) -> bool:
-    """Istio's `*`, `*suffix`, `prefix*` and exact forms."""
-    if pattern == "*":
-        return True
-    if pattern.startswith("*"):
-        return value.endswith(pattern[1:])
-    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
 
 
 def text(value: str, ignore_case: bool = False) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 
 ONE, ANY = "{*}", "{**}"
-_LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()+,;:@%=]*")
-"""Of a segment; what is allowed in a path, without the asterisk."""
+_LETTERS = r"A-Za-z0-9\-._~%!$&'()+,;:@="
+"""What is allowed in a segment, without the asterisk; a sign stands for these only."""
+_LITERAL = re.compile(f"[{_LETTERS}]*")
 
 
 def is_template(path: str) -> bool:
@@ -37,5 +38,5 @@ def segments(path: str) -> list[str]:
 
 def matches(template: str, path: str) -> bool:
     """Whether a path (without query) is one that the template describes; ValueError when the template is malformed."""
-    parts = ["[^/]+" if segment == ONE else ".*" if segment == ANY else re.escape(segment) for segment in segments(template)]
-    return re.fullmatch("/".join(parts), path, re.DOTALL) is not None
+    parts = [f"[{_LETTERS}]+" if segment == ONE else f"[{_LETTERS}/]*" if segment == ANY else re.escape(segment) for segment in segments(template)]
+    return re.fullmatch("/".join(parts), path) is not None

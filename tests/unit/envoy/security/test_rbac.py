@@ -7,11 +7,10 @@ import pytest
 from google.protobuf import json_format
 from tests.builders import views
 
-from varka.envoy.security import rbac, rbac_rules, request_principals
+from varka.envoy.security import rbac, request_principals
 from varka.model.security import Action, AuthorizationPolicy, Authorizer, Condition, Operation, Rule, Source
 
 ANY = {"safeRegex": {"regex": ".+"}}
-DOMAINS = rbac_rules.Domains(own="td1", aliases=("old",))
 
 
 def policy(action: Action, *rules: Rule, dry_run: bool = False) -> AuthorizationPolicy:
@@ -51,13 +50,6 @@ def test_deny_on_tcp_drops_http_terms() -> None:
     (only,) = rbac.network_filters((policy(Action.DENY, Rule(operations=(Operation(methods=("GET",), ports=("80",)),))),), views.MESH)
     (built,) = json_format.MessageToDict(only)["typedConfig"]["rules"]["policies"].values()
     assert built["permissions"] == [{"andRules": {"rules": [{"orRules": {"rules": [{"destinationPort": 80}]}}]}}]
-
-
-def test_trust_domain_and_former_names() -> None:
-    """A principal of the mesh, by whatever name, is accepted under all its names; a foreign one stays as it is."""
-    assert DOMAINS.expand(["old/ns/a/sa/b"]) == ("td1/ns/a/sa/b", "old/ns/a/sa/b")
-    assert DOMAINS.expand(["cluster.local/ns/a/sa/b"]) == ("td1/ns/a/sa/b", "old/ns/a/sa/b")
-    assert DOMAINS.expand(["other/ns/a/sa/b", "*"]) == ("other/ns/a/sa/b", "*")
 
 
 def test_dry_run_decides_nothing() -> None:

@@ -1,0 +1,72 @@
+"""What a request's tokens are worth to a workload: the claims that policies may rely on, or a refusal.
+
+Every rule looks for tokens at its own places. A request without any passes; one whose tokens no rule accepts does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from varka.analysis.authorization.requests import Token
+from varka.model.security import JwtRule
+
+DEFAULT_PLACES = ("header authorization", "param access_token")
+SPACE_DELIMITED = ("permission", "scope")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """The claims of the accepted token, if there is one; `refusal` says why the request must not pass."""
+
+    claims: Mapping[str, Any] | None = None
+    refusal: str = ""
+
+
+def authenticate(rules: Iterable[JwtRule], tokens: Iterable[Token]) -> Authentication:
+    """Try the rules in their order."""
+    refusals: list[str] = []
+    for rule in rules:
+        seen = [token for token in tokens if token.place in _places(rule)]
+        problems = [_problem(rule, token) for token in seen]
+        if seen and not any(problems):
+            return Authentication(claims=_with_lists(seen[0].claims, rule))
+        refusals += [problem for problem in problems if problem]
+    return Authentication(refusal=refusals[0]) if refusals else Authentication()
+
+
+def _places(rule: JwtRule) -> tuple[str, ...]:
+    headers = [f"header {name.lower()}" for name, _ in rule.from_headers]
+    params = [f"param {name}" for name in rule.from_params]
+    cookies = [f"cookie {name}" for name in rule.from_cookies]
+    return (*headers, *params, *cookies) or DEFAULT_PLACES
+
+
+def _problem(rule: JwtRule, token: Token) -> str:
+    issuer = token.claims.get("iss")
+    if issuer != rule.issuer:
+        return f"no RequestAuthentication accepts tokens of the issuer {issuer!r}"
+    if not rule.jwks and rule.fetch_from is None:
+        return f"the keys of {rule.issuer} could not be fetched, so that no token of it is accepted"
+    if not token.valid:
+        return f"the token of {rule.issuer} is not valid: its signature or its time is wrong"
+    if rule.audiences:
+        found = token.claims.get("aud")
+        audiences = found if isinstance(found, list) else [found]
+        if not {_audience(one) for one in rule.audiences} & {_audience(one) for one in audiences if isinstance(one, str)}:
+            return f"the token is for {found!r} and not for {', '.join(rule.audiences)}"
+    return ""
+
+
+def _audience(value: str) -> str:
+    """Without scheme and last slash, which do not count."""
+    for scheme in ("https://", "http://"):
+        value = value.removeprefix(scheme)
+    return value.removesuffix("/")
+
+
+def _with_lists(claims: Mapping[str, Any], rule: JwtRule) -> dict[str, Any]:
+    """Claims that hold words become lists of words."""
+    worded = {*SPACE_DELIMITED, *rule.space_delimited_claims}
+    return {name: value.split() if name in worded and isinstance(value, str) else value for name, value in claims.items()}
