@@ -77,7 +77,7 @@ def decide(policies: Iterable[AuthorizationPolicy], rules: Iterable[JwtRule], me
     found = tuple(policies)
     known = tokens.authenticate(rules, request.http.tokens) if request.http is not None else tokens.Authentication()
     if known.refusal:
-        return Decision(verdict=Verdict.UNAUTHENTICATED, reason=known.refusal)
+        return Decision(verdict=Verdict.DENIED if known.forbidden else Verdict.UNAUTHENTICATED, reason=known.refusal)
     subject = Subject(request=request, domains=trust_domains.of(mesh), normalization=mesh.path_normalization, claims=known.claims)
     tried = {action: _tried(found, action, subject, dry_run=False) for action in Action}
     local = _local(tried[Action.DENY], tried[Action.ALLOW])

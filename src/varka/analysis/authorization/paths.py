@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 _SLASHES = re.compile("/{2,}")
 _ESCAPED_SLASH = re.compile("%2f|%5c", re.IGNORECASE)
-_DOT = re.compile("%2e", re.IGNORECASE)
+_PLAIN = re.compile("%(?:2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
+"""Characters that need no escape: letters, digits and `-._~`."""
 
 
 def normalized(path: str, mode: str) -> str:
@@ -16,9 +17,13 @@ def normalized(path: str, mode: str) -> str:
     if mode == "NONE":
         return bare
     if mode == "DECODE_AND_MERGE_SLASHES":
-        bare = _ESCAPED_SLASH.sub(lambda found: unquote(found.group()), bare)
-    bare = _without_dots(_DOT.sub(".", bare.replace("\\", "/")))
+        bare = _ESCAPED_SLASH.sub(_decoded, bare)
+    bare = _without_dots(_PLAIN.sub(_decoded, bare.replace("\\", "/")))
     return _SLASHES.sub("/", bare) if mode in {"MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"} else bare
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return unquote(found.group())
 
 
 def _without_dots(path: str) -> str:

@@ -22,18 +22,27 @@ class Authentication:
 
     claims: Mapping[str, Any] | None = None
     refusal: str = ""
+    forbidden: bool = False
+    """The refusal is for what the token is meant for: 403 and not 401."""
+    foreign: bool = False
+    """The refusal is for the token's issuer, which some other rule may know."""
 
 
 def authenticate(rules: Iterable[JwtRule], tokens: Iterable[Token]) -> Authentication:
-    """Try the rules in their order."""
-    refusals: list[str] = []
+    """Try the rules in their order.
+
+    Which refusal counts is Envoy's choice: it tries every rule, then all of them together, where the first refusal ends
+    it; the last result counts, but that an issuer is foreign only where there is nothing else to say.
+    """
+    refusals: list[Authentication] = []
     for rule in rules:
         seen = [token for token in tokens if token.place in _places(rule)]
         problems = [_problem(rule, token) for token in seen]
         if seen and not any(problems):
             return Authentication(claims=_with_lists(seen[0].claims, rule))
         refusals += [problem for problem in problems if problem]
-    return Authentication(refusal=refusals[0]) if refusals else Authentication()
+    counted = [*refusals, *refusals[:1]]
+    return ([one for one in counted if not one.foreign] or counted or [Authentication()])[-1]
 
 
 def _places(rule: JwtRule) -> tuple[str, ...]:
@@ -43,20 +52,20 @@ def _places(rule: JwtRule) -> tuple[str, ...]:
     return (*headers, *params, *cookies) or DEFAULT_PLACES
 
 
-def _problem(rule: JwtRule, token: Token) -> str:
+def _problem(rule: JwtRule, token: Token) -> Authentication | None:
     issuer = token.claims.get("iss")
     if issuer != rule.issuer:
-        return f"no RequestAuthentication accepts tokens of the issuer {issuer!r}"
-    if not rule.jwks and rule.fetch_from is None:
-        return f"the keys of {rule.issuer} could not be fetched, so that no token of it is accepted"
-    if not token.valid:
-        return f"the token of {rule.issuer} is not valid: its signature or its time is wrong"
+        return Authentication(refusal=f"no RequestAuthentication accepts tokens of the issuer {issuer!r}", foreign=True)
     if rule.audiences:
         found = token.claims.get("aud")
         audiences = found if isinstance(found, list) else [found]
         if not {_audience(one) for one in rule.audiences} & {_audience(one) for one in audiences if isinstance(one, str)}:
-            return f"the token is for {found!r} and not for {', '.join(rule.audiences)}"
-    return ""
+            return Authentication(refusal=f"the token is for {found!r} and not for {', '.join(rule.audiences)}", forbidden=True)
+    if not rule.jwks and rule.fetch_from is None:
+        return Authentication(refusal=f"the keys of {rule.issuer} could not be fetched, so that no token of it is accepted")
+    if not token.valid:
+        return Authentication(refusal=f"the token of {rule.issuer} is not valid: its signature or its time is wrong")
+    return None
 
 
 def _audience(value: str) -> str:

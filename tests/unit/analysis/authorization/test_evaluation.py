@@ -212,6 +212,7 @@ def test_what_cannot_be_read(rule: Rule) -> None:
         ("/a/../b", "NONE", "/a/../b"),
         ("/a/../b", "BASE", "/b"),
         ("/a//b", "BASE", "/a//b"),
+        ("/%61%2E%7e%20/%5A", "BASE", "/a.~%20/Z"),
         ("/a//b", "MERGE_SLASHES", "/a/b"),
         ("/a%2Fb", "MERGE_SLASHES", "/a%2Fb"),
         ("/a%2f%2Fb", "DECODE_AND_MERGE_SLASHES", "/a/b"),

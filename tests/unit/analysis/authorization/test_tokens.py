@@ -56,3 +56,11 @@ def test_places() -> None:
 def test_no_rules() -> None:
     """Where nothing checks tokens, they are worth nothing and harm nobody."""
     assert tokens.authenticate([], [Token(claims={"iss": "i"})]) == tokens.Authentication()
+
+
+@pytest.mark.parametrize(("order", "forbidden"), [("ab", True), ("b", True), ("bc", True), ("cb", False), ("acb", True)])
+def test_which_refusal_counts(order: str, forbidden: bool) -> None:
+    """Envoy's answer to a token that several rules refuse for different reasons: for another audience it is 403, else 401."""
+    known = {"a": rule("a"), "b": rule(audiences=("x",)), "c": rule()}
+    found = tokens.authenticate([known[name] for name in order], [Token(claims={"iss": "i"}, valid=False)])
+    assert (bool(found.refusal), found.forbidden) == (True, forbidden)
