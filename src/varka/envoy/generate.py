@@ -44,7 +44,7 @@ _listeners: memo.Memo[Named] = memo.Memo(4096)
 def generate(view: ProxyView) -> ProxyConfig:
     """The whole configuration; mappings of proxies that get the same are the same objects."""
     sidecar = view.proxy.type is ProxyType.SIDECAR
-    own = _viewpoint.get((view.outbound, view.proxy), None, lambda: endpoints.viewpoint(view.outbound, view.proxy))
+    own = _viewpoint.get((view.outbound, view.proxy, view.mesh), None, lambda: endpoints.viewpoint(view.outbound, view.proxy, view.mesh.locality))
     found = ProxyConfig(
         listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
         clusters=_all_clusters(view, sidecar),

@@ -6,48 +6,24 @@ Keys that Istio knows and this version does not act on, and keys that nobody kno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from varka.base import durations
-from varka.model import extension_providers
-from varka.model.routing import visibility
-from varka.model.view import MeshSettings
-from varka.resources import Condition, conditions
+from varka.model import extension_providers, mesh_fields
+from varka.model.discovery import namespaces
+from varka.model.policies import policy_conversion
+from varka.model.routing import route_conversion, visibility
+from varka.model.routing.route_conversion import seconds
+from varka.model.view import KeepAlive, MeshSettings
+from varka.resources import Condition, conditions, decoding
+from varka.resources.schema import Spec
+from varka.resources.traffic import destination_rules, virtual_services
 
-_NOT_ACTED_ON = frozenset(
-    {
-        "ambientGateways",
-        "ca",
-        "caCertificates",
-        "certificates",
-        "configSources",
-        "defaultProviders",
-        "disableEnvoyListenerLog",
-        "discoverySelectors",
-        "enableEnvoyAccessLogService",
-        "enablePrometheusMerge",
-        "enableTracing",
-        "hboneSettings",
-        "inboundClusterStatName",
-        "inboundTrafficPolicy",
-        "ingressClass",
-        "ingressControllerMode",
-        "localityLbSetting",
-        "networks",
-        "outboundClusterStatName",
-        "proxyHttpPort",
-        "serverSideHttpPolicy",
-        "serviceScopeConfigs",
-        "serviceSettings",
-        "statsEviction",
-        "tlsDefaults",
-        "verifyCertificateAtClient",
-        "xdsConfigSources",
-    }
-)
-_READ_ELSEWHERE = frozenset({"certificateTTL", "defaultConfig", "enableTracing", "defaultProviders", "enablePrometheusMerge"})
+S = TypeVar("S", bound=Spec)
+
+_READ_ELSEWHERE = frozenset({"certificateTTL", "enableTracing", "defaultProviders", "enablePrometheusMerge"})
 """By the control plane's own settings, the injector and the metrics."""
 
 _TEXTS = {
@@ -55,8 +31,8 @@ _TEXTS = {
     "rootNamespace": "root_namespace",
     "accessLogFile": "access_log_file",
     "accessLogFormat": "access_log_format",
-    "ingressService": "ingress_service",
-    "ingressSelector": "ingress_selector",
+    "inboundClusterStatName": "inbound_stat_name",
+    "outboundClusterStatName": "outbound_stat_name",
 }
 _DURATIONS = {
     "connectTimeout": "connect_timeout",
@@ -64,7 +40,7 @@ _DURATIONS = {
     "dnsRefreshRate": "dns_refresh_rate",
 }
 _PORTS = {"proxyListenPort": "proxy_listen_port", "proxyInboundListenPort": "proxy_inbound_listen_port"}
-_FLAGS = {"enableAutoMtls": "enable_auto_mtls"}
+_FLAGS = {"enableAutoMtls": "enable_auto_mtls", "disableEnvoyListenerLog": "disable_listener_log"}
 _LISTS = {
     "defaultServiceExportTo": "default_export_to_service",
     "defaultVirtualServiceExportTo": "default_export_to_virtual_service",
@@ -115,10 +91,8 @@ def _one(key: str, value: Any, values: dict[str, Any], found: list[Condition]) -
         _SPECIAL[key](value, values, found)
     elif key in _READ_ELSEWHERE:
         return
-    elif key in _NOT_ACTED_ON:
-        found.append(conditions.info(f"mesh.{key}", f"accepted, but {key} is not acted on yet", "NotActedOn"))
-    else:
-        found.append(conditions.warning(f"mesh.{key}", "unknown setting; it is left out", "UnknownField"))
+    elif (said := mesh_fields.without_effect(key, value)) is not None:
+        found.append(said)
 
 
 def _take(key: str, name: str, value: Any, kind: type, values: dict[str, Any], found: list[Condition]) -> None:
@@ -166,11 +140,48 @@ def _encoding(value: Any, values: dict[str, Any], found: list[Condition]) -> Non
 
 
 def _keepalive(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
-    values["tcp_keepalive"] = value is not None
+    given = _read(value, "tcpKeepalive", destination_rules.TcpKeepalive, found)
+    if given is not None:
+        values["tcp_keepalive"] = KeepAlive(probes=given.probes or 0, time=seconds(given.time) or 0.0, interval=seconds(given.interval) or 0.0)
+
+
+def _read(value: Any, key: str, kind: type[S], found: list[Condition]) -> S | None:
+    """A part that resources have too, read as they are."""
+    given, problems = decoding.spec(value, kind, f"mesh.{key}")
+    found.extend(problems)
+    return given
+
+
+def _locality(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
+    given = _read(value, "localityLbSetting", destination_rules.LocalityLoadBalancer, found)
+    if given is not None:
+        values["locality"] = policy_conversion.locality(given)
+
+
+def _inbound(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
+    mode = value.get("mode", "PASSTHROUGH") if isinstance(value, Mapping) else None
+    if mode in {"PASSTHROUGH", "LOCALHOST"}:
+        values["inbound_localhost"] = mode == "LOCALHOST"
+    else:
+        found.append(_wrong("inboundTrafficPolicy", "a map with mode PASSTHROUGH or LOCALHOST"))
+
+
+def _selectors(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
+    try:
+        values["discovery_selectors"] = namespaces.selectors(value or [])
+    except ValueError as problem:
+        found.append(conditions.error("mesh.discoverySelectors", str(problem), "WrongType"))
+
+
+def _proxy(value: Any, _values: dict[str, Any], found: list[Condition]) -> None:
+    found.extend(mesh_fields.proxy_config(value))
 
 
 def _upgrade(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
-    values["h2_upgrade"] = value == "UPGRADE"
+    if value in {"UPGRADE", "DO_NOT_UPGRADE"}:
+        values["h2_upgrade"] = value == "UPGRADE"
+    else:
+        found.append(_wrong("h2UpgradePolicy", "UPGRADE or DO_NOT_UPGRADE"))
 
 
 def _paths(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
@@ -182,14 +193,26 @@ def _paths(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
 
 
 def _mesh_tls(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
-    version = value.get("minProtocolVersion") if isinstance(value, Mapping) else None
-    values["min_tls_version"] = _VERSIONS.get(version or "", "")
+    if not isinstance(value, Mapping):
+        found.append(_wrong("meshMTLS", "a map with minProtocolVersion"))
+        return
+    version = value.get("minProtocolVersion") or "TLS_AUTO"
+    if version in {"TLS_AUTO", *_VERSIONS}:
+        values["min_tls_version"] = _VERSIONS.get(version, "")
+    else:
+        found.append(conditions.error("mesh.meshMTLS.minProtocolVersion", "must be TLS_AUTO, TLSV1_2 or TLSV1_3", "UnsupportedValue"))
+    known = {"cipherSuites": "NoEffect", "ecdhCurves": "NoEffect"}
+    for key in value:
+        if key in known:
+            found.append(conditions.info(f"mesh.meshMTLS.{key}", "accepted, but has no effect: sidecars use Envoy's own choice", known[key]))
+        elif key != "minProtocolVersion":
+            found.append(conditions.warning(f"mesh.meshMTLS.{key}", "unknown setting; it is left out", "UnknownField"))
 
 
 def _retries(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
-    attempts = value.get("attempts") if isinstance(value, Mapping) else None
-    if isinstance(attempts, int):
-        values["default_retries"] = attempts
+    given = _read(value, "defaultHttpRetryPolicy", virtual_services.HttpRetry, found)
+    if given is not None:
+        values["default_retry"] = route_conversion.retries(given)
 
 
 def _providers(value: Any, values: dict[str, Any], found: list[Condition]) -> None:
@@ -207,4 +230,8 @@ _SPECIAL = {
     "pathNormalization": _paths,
     "meshMTLS": _mesh_tls,
     "defaultHttpRetryPolicy": _retries,
+    "localityLbSetting": _locality,
+    "inboundTrafficPolicy": _inbound,
+    "discoverySelectors": _selectors,
+    "defaultConfig": _proxy,
 }

@@ -7,10 +7,10 @@ they read is another object than last time, and inside a stage only the pieces w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 
-from varka.model.discovery import pods, registry
+from varka.model.discovery import namespaces, pods, registry
 from varka.model.discovery.pods import Pods
 from varka.model.discovery.registry import Registry
 from varka.model.extending import envoy_filters, wasm_plugins
@@ -57,12 +57,16 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
     """The snapshot of these inputs; parts that are as in the previous one are the very same objects."""
     memo = Memo(previous.memo if previous is not None else None)
     mesh = inputs.mesh
+    given = inputs
+    if mesh.discovery_selectors:
+        looked_at = tuple(getattr(inputs, field.name) for field in fields(inputs))
+        inputs = memo.stage("namespaces", looked_at, partial(namespaces.discovered, inputs, mesh.discovery_selectors, mesh.root_namespace))
     root = mesh.root_namespace
     found = memo.stage("pods", (inputs.pods, inputs.nodes, mesh), partial(pods.index, inputs.pods, inputs.nodes, mesh))
     peers = memo.stage("peers", (inputs.peer_authentications, root), partial(peer_authentication.index, inputs.peer_authentications, root))
     services = (inputs.services, inputs.endpoint_slices, inputs.service_entries, inputs.workload_entries)
     return Snapshot(
-        inputs=inputs,
+        inputs=given,
         mesh=mesh,
         pods=found,
         registry=memo.stage("registry", (*services, mesh, found, peers), partial(registry.build, inputs, found, peers)),

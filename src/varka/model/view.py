@@ -15,7 +15,7 @@ from varka.model import patches
 from varka.model.patches import Extensions
 from varka.model.security import AuthorizationPolicy, Authorizer, JwtRule, MutualTls
 from varka.model.services import Endpoint, Hostname, Service, ServicePort
-from varka.model.traffic import ConnectionPool, Destination, DestinationRule, GatewayServer, ServerTls, VirtualService
+from varka.model.traffic import ConnectionPool, Destination, DestinationRule, GatewayServer, LocalityLb, Retries, ServerTls, VirtualService
 
 
 class ProxyType(StrEnum):
@@ -61,6 +61,32 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAlive:
+    """TCP keepalive of connections to other workloads; 0 leaves a value to the operating system."""
+
+    probes: int = 0
+    time: float = 0.0
+    interval: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One requirement of a label selector."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        if self.operator == "Exists":
+            return value is not None
+        if self.operator == "DoesNotExist":
+            return value is None
+        return (value in self.values) == (self.operator == "In")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeshSettings:
     """The part of MeshConfig (ConfigMap `istio`) that the stages act on; field names follow MeshConfig, times in seconds."""
 
@@ -79,12 +105,21 @@ class MeshSettings:
     access_log_file: str = ""
     access_log_format: str = ""
     access_log_json: bool = False
-    default_retries: int = 2
+    default_retry: Retries = Retries()
+    """For routes that do not say how often to try again."""
     dns_refresh_rate: float = 60.0
-    tcp_keepalive: bool = False
+    tcp_keepalive: KeepAlive | None = None
+    locality: LocalityLb | None = None
+    """For services whose DestinationRule does not say which localities to prefer."""
+    inbound_localhost: bool = False
+    """Whether the application is reached at its loopback address instead of the pod's."""
+    inbound_stat_name: str = ""
+    outbound_stat_name: str = ""
+    """Patterns with `%SERVICE%` and the like."""
+    disable_listener_log: bool = False
+    discovery_selectors: tuple[tuple[Term, ...], ...] = ()
+    """Which namespaces the mesh looks at; none: all of them."""
     h2_upgrade: bool = False
-    ingress_service: str = "istio-ingressgateway"
-    ingress_selector: str = "ingressgateway"
     path_normalization: str = "BASE"
     min_tls_version: str = ""
     authorizers: tuple[Authorizer, ...] = ()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from varka.model import mesh_settings
 from varka.model.security import Authorizer
-from varka.model.view import MeshSettings
+from varka.model.traffic import LocalityLb, Retries
+from varka.model.view import KeepAlive, MeshSettings
 
 
 def test_settings() -> None:
@@ -29,11 +30,20 @@ def test_settings() -> None:
 
 def test_unknown_and_unused_keys() -> None:
     """An unknown key is warned of, one that nothing acts on is told, and both do no harm."""
-    found, conditions = mesh_settings.parse({"data": {"mesh": "trustDomian: x\nlocalityLbSetting: {enabled: true}\n"}})
+    found, conditions = mesh_settings.parse(
+        {
+            "data": {
+                "mesh": "trustDomian: x\nproxyHttpPort: 15002\nstatNameLength: 3\ndefaultConfig: {statNameLength: 200, drainDuraton: 5s, configPath: ./etc/istio/proxy}\n"
+            }
+        }
+    )
     assert found == MeshSettings()
     assert [(item.severity.value, item.text) for item in conditions] == [
         ("Warning", "mesh.trustDomian: unknown setting; it is left out"),
-        ("Info", "mesh.localityLbSetting: accepted, but localityLbSetting is not acted on yet"),
+        ("Info", "mesh.proxyHttpPort: accepted, but has no effect: traffic is redirected; no proxy port is opened"),
+        ("Warning", "mesh.statNameLength: unknown setting; it is left out"),
+        ("Info", "mesh.defaultConfig.statNameLength: accepted, but has no effect: Envoy has no limit for the length of names any more"),
+        ("Warning", "mesh.defaultConfig.drainDuraton: unknown setting; it is left out"),
     ]
 
 
@@ -72,3 +82,37 @@ def test_authorizers() -> None:
         Authorizer(name="grpc", problem="port must be a number from 1 to 65535"),
     )
     assert [item.path for item in conditions] == ["mesh.extensionProviders[2].envoyExtAuthzGrpc.port"]
+
+
+def test_upstream_defaults() -> None:
+    """Keepalive, retries and localities are read as resources write them, unknown fields noticed."""
+    text = """
+    tcpKeepalive: {probes: 3, time: 75s, interval: 10s}
+    defaultHttpRetryPolicy: {attempts: 4, perTryTimeout: 2s, retryOn: 5xx, attemps: 3}
+    localityLbSetting: {distribute: [{from: r1/*, to: {r1/*: 80, r2/*: 20}}]}
+    inboundTrafficPolicy: {mode: LOCALHOST}
+    outboundClusterStatName: "%SERVICE%_%SERVICE_PORT%"
+    meshMTLS: {minProtocolVersion: TLSV1_3}
+    """
+    found, conditions = mesh_settings.parse({"data": {"mesh": text}})
+    assert [item.path for item in conditions] == ["mesh.defaultHttpRetryPolicy.attemps"]
+    assert found == MeshSettings(
+        tcp_keepalive=KeepAlive(probes=3, time=75.0, interval=10.0),
+        default_retry=Retries(attempts=4, per_try_timeout=2.0, retry_on="5xx"),
+        locality=LocalityLb(distribute={"r1/*": {"r1/*": 80, "r2/*": 20}}),
+        inbound_localhost=True,
+        outbound_stat_name="%SERVICE%_%SERVICE_PORT%",
+        min_tls_version="TLSV1_3",
+    )
+
+
+def test_defaults_of_an_installation_are_no_news() -> None:
+    """What every installation writes gives no findings, and the defaults."""
+    text = """
+    defaultConfig: {configPath: ./etc/istio/proxy, binaryPath: /usr/local/bin/envoy, serviceCluster: istio-proxy, statNameLength: 189, drainDuration: 45s}
+    ingressClass: istio
+    ingressControllerMode: STRICT
+    ingressService: istio-ingressgateway
+    verifyCertificateAtClient: false
+    """
+    assert mesh_settings.parse({"data": {"mesh": text}}) == (MeshSettings(), ())

@@ -58,6 +58,8 @@ def _loggers(path: str, form: str, as_json: bool) -> list[Any]:
 
 def of_listener(mesh: MeshSettings) -> list[Any]:
     """Loggers of connections that no filter chain takes, such as plain bytes where mTLS is required."""
+    if mesh.disable_listener_log:
+        return []
     result = []
     for logger in loggers(mesh):
         copy = accesslog_pb2.AccessLog()

@@ -61,19 +61,19 @@ GRPC_STATUS = (
 )
 
 
-def retry_policy(retries: Retries | None, default_attempts: int) -> Any:
-    """None of `retries` means the mesh's default; no attempts at all mean no policy."""
-    attempts = default_attempts if retries is None else retries.attempts
-    if attempts <= 0:
+NO_RETRIES = Retries(attempts=0)
+
+
+def retry_policy(retries: Retries) -> Any:
+    """No attempts at all mean no policy."""
+    if retries.attempts <= 0:
         return None
     policy = route_components_pb2.RetryPolicy(
         retry_on=RETRY_ON,
-        num_retries=messages.uint32(attempts),
+        num_retries=messages.uint32(retries.attempts),
         host_selection_retry_max_attempts=5,
         retry_host_predicate=[PREVIOUS_HOSTS],
     )
-    if retries is None:
-        return policy
     if retries.retry_on:
         conditions = [part.strip() for part in retries.retry_on.split(",") if part.strip()]
         codes = [int(part) for part in conditions if part.isdigit()]
@@ -93,12 +93,12 @@ def retry_policy(retries: Retries | None, default_attempts: int) -> Any:
     return policy
 
 
-def forward(timeout: float | None, retries: Retries | None, default_attempts: int) -> Any:
+def forward(timeout: float | None, retries: Retries) -> Any:
     """A RouteAction without its cluster."""
     action = Action(
         timeout=messages.duration(timeout) if timeout else messages.NO_TIME,
         max_stream_duration=NO_STREAM_LIMIT,
-        retry_policy=retry_policy(retries, default_attempts),
+        retry_policy=retry_policy(retries),
     )
     return action
 

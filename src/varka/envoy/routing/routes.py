@@ -184,7 +184,7 @@ def catch_all(mesh: MeshSettings) -> Part:
         route.direct_response.status = 502
     else:
         route.name = "allow_any"
-        route.route.CopyFrom(route_actions.forward(None, None, 0))
+        route.route.CopyFrom(route_actions.forward(None, route_actions.NO_RETRIES))
         route.route.cluster = virtual_hosts.unknown_cluster(mesh)
     return part(route.name, ("*",), [route], inside=False)
 
@@ -228,7 +228,7 @@ def inbound_passthrough() -> Any:
 
 
 def _inbound(cluster: str, host: str, operation: str) -> Any:
-    action = route_actions.forward(None, None, 0)
+    action = route_actions.forward(None, route_actions.NO_RETRIES)
     action.cluster = cluster
     route = route_components_pb2.Route(
         name="default",

@@ -78,7 +78,7 @@ def routes(origin: Origin, virtual_service: VirtualService) -> list[Any]:
 def default_route(origin: Origin, service: Service) -> Any:
     """Straight on to the service itself."""
     destination = Destination(host=service.hostname, port=origin.port)
-    action = route_actions.forward(None, None, origin.mesh.default_retries)
+    action = route_actions.forward(None, origin.mesh.default_retry)
     action.cluster = cluster_of(origin, destination)
     action.hash_policy.extend(_hash_policies(origin, destination))
     operation = f"{service.hostname}:{origin.port}/*"
@@ -146,7 +146,7 @@ def _pattern(match: HttpMatch | None) -> str:
 
 
 def _forward(origin: Origin, rule: HttpRoute, match: HttpMatch | None) -> Any:
-    action = route_actions.forward(rule.timeout, rule.retries, origin.mesh.default_retries)
+    action = route_actions.forward(rule.timeout, rule.retries or origin.mesh.default_retry)
     _apply_rewrite(action, rule, match)
     authority = route_actions.authority_of(rule.headers.request)
     if authority:

@@ -14,7 +14,7 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire
 from varka.envoy.security import policies
-from varka.envoy.upstreams import balancing, circuit_breakers, endpoints, transports, upstream_protocols
+from varka.envoy.upstreams import balancing, circuit_breakers, endpoints, stat_names, transports, upstream_protocols
 from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
 from varka.model.traffic import ConnectionPool, DestinationRule, TrafficPolicy
 from varka.model.view import InboundPort, MeshSettings, OutboundView
@@ -77,6 +77,8 @@ def build(service: Service, port: ServicePort, rule: DestinationRule | None, kno
     _apply_keepalive(cluster, pool, mesh)
     upstream_protocols.apply(cluster, port.protocol, pool, mesh, transports.server_names(service, policy))
     transports.apply(cluster, transports.Target(service=service, port=port, subset=subset, known=known), policy, mesh)
+    if mesh.outbound_stat_name:
+        cluster.alt_stat_name = stat_names.of(mesh.outbound_stat_name, service, port, subset)
     return cluster
 
 
@@ -133,17 +135,21 @@ def _dns_assignment(name: str, service: Service, port: ServicePort, known: tuple
 
 def _apply_keepalive(cluster: Any, pool: ConnectionPool | None, mesh: MeshSettings) -> None:
     if pool is None or not pool.tcp_keepalive:
-        if mesh.tcp_keepalive:
-            cluster.upstream_connection_options.tcp_keepalive.SetInParent()
+        if mesh.tcp_keepalive is not None:
+            _keep_alive(cluster, mesh.tcp_keepalive.probes, mesh.tcp_keepalive.time, mesh.tcp_keepalive.interval)
         return
+    _keep_alive(cluster, pool.tcp_keepalive_probes, pool.tcp_keepalive_time, pool.tcp_keepalive_interval)
+
+
+def _keep_alive(cluster: Any, probes: int | None, time: float | None, interval: float | None) -> None:
     keepalive = cluster.upstream_connection_options.tcp_keepalive
     keepalive.SetInParent()
-    if pool.tcp_keepalive_probes:
-        keepalive.keepalive_probes.value = pool.tcp_keepalive_probes
-    if pool.tcp_keepalive_time:
-        keepalive.keepalive_time.value = int(pool.tcp_keepalive_time)
-    if pool.tcp_keepalive_interval:
-        keepalive.keepalive_interval.value = int(pool.tcp_keepalive_interval)
+    if probes:
+        keepalive.keepalive_probes.value = probes
+    if time:
+        keepalive.keepalive_time.value = int(time)
+    if interval:
+        keepalive.keepalive_interval.value = int(interval)
 
 
 def inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
@@ -163,14 +169,16 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
         connect_timeout=messages.duration(mesh.connect_timeout),
         circuit_breakers=circuit_breakers.of(TrafficPolicy(connection_pool=port.pool)),
     )
-    if port.endpoint:
-        _apply_endpoint(cluster, port.endpoint)
+    if port.endpoint or mesh.inbound_localhost:
+        _apply_endpoint(cluster, port.endpoint or f"127.0.0.1:{port.target_port}")
     if not port.endpoint.startswith(UNIX):
         cluster.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
     if port.pool is not None:
         if port.pool.connect_timeout is not None:
             cluster.connect_timeout.CopyFrom(messages.duration(port.pool.connect_timeout))
         _apply_keepalive(cluster, port.pool, mesh)
+    if mesh.inbound_stat_name:
+        cluster.alt_stat_name = stat_names.of(mesh.inbound_stat_name, port.service, port.service_port, "")
     upstream_protocols.apply(cluster, _spoken_to_the_application(port), port.pool, mesh)
     return _described(cluster, port.service, port.service_port, None, "")
 

@@ -17,7 +17,7 @@ from varka.envoy import memo, messages, names, protowire
 from varka.envoy.security import policies
 from varka.envoy.upstreams import localities
 from varka.model.services import Endpoint, Health, Resolution, Service
-from varka.model.traffic import DestinationRule
+from varka.model.traffic import DestinationRule, LocalityLb
 from varka.model.view import OutboundView, Proxy
 
 HEALTH = {
@@ -36,18 +36,18 @@ _assignments: memo.Memo[WireResource] = memo.Memo(65536)
 _single: memo.Memo[bytes] = memo.Memo(65536)
 
 
-def viewpoint(view: OutboundView, proxy: Proxy) -> localities.Viewpoint:
+def viewpoint(view: OutboundView, proxy: Proxy, default: LocalityLb | None = None) -> localities.Viewpoint:
     """Where a proxy stands, as far as any rule that it sees asks for it: proxies with equal viewpoints share their endpoints."""
-    wanted: set[str] = set()
+    wanted: set[str] = {label.partition("=")[0] for label in default.failover_priority} if default is not None else set()
     for rule in view.destination_rules.values():
         for level in (rule.policy, *(subset.policy for subset in rule.subsets)):
             for policy in (level, *level.ports.values()):
                 if policy.load_balancer is not None and policy.load_balancer.locality is not None:
                     wanted.update(label.partition("=")[0] for label in policy.load_balancer.locality.failover_priority)
     if not wanted:
-        return localities.Viewpoint(locality=proxy.locality)
+        return localities.Viewpoint(locality=proxy.locality, default=default)
     labels = localities.labels_of(proxy.labels, proxy.locality, proxy.network)
-    return localities.Viewpoint(locality=proxy.locality, labels=tuple((key, labels[key]) for key in sorted(wanted) if key in labels))
+    return localities.Viewpoint(locality=proxy.locality, labels=tuple((key, labels[key]) for key in sorted(wanted) if key in labels), default=default)
 
 
 def outbound(view: OutboundView, own: localities.Viewpoint) -> list[WireResource]:

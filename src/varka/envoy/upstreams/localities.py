@@ -7,7 +7,7 @@ are equal and weighted by their endpoints, as in Istio.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from varka.model.services import Endpoint
 from varka.model.traffic import LocalityLb, TrafficPolicy
@@ -32,12 +32,14 @@ class Viewpoint:
 
     locality: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    default: LocalityLb | None = field(default=None, hash=False)
+    """What holds where no DestinationRule says anything of localities."""
 
 
 def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: Viewpoint) -> tuple[Group, ...]:
     """Group by locality, in order of name, and rank the groups as seen from `own`."""
     groups = _grouped(endpoints)
-    settings = policy.load_balancer.locality if policy.load_balancer else None
+    settings = (policy.load_balancer.locality if policy.load_balancer else None) or own.default
     if settings is not None and not settings.enabled:
         return groups
     if settings is not None and settings.distribute and own.locality:

@@ -147,7 +147,7 @@ def load_balancer(given: written.LoadBalancer | None) -> LoadBalancer | None:
         warmup_seconds=seconds(warmup.duration),
         warmup_minimum_percent=warmup.minimum_percent,
         warmup_aggression=warmup.aggression,
-        locality=_locality(given.locality_lb_setting) if given.locality_lb_setting is not None else None,
+        locality=locality(given.locality_lb_setting) if given.locality_lb_setting is not None else None,
     )
 
 
@@ -163,7 +163,8 @@ def _hash_key(given: written.ConsistentHash) -> HashKey | None:
     return HashKey(source_ip=True) if given.use_source_ip else None
 
 
-def _locality(given: written.LocalityLoadBalancer) -> LocalityLb:
+def locality(given: written.LocalityLoadBalancer) -> LocalityLb:
+    """Which localities are preferred."""
     return LocalityLb(
         enabled=given.enabled is not False,
         distribute={item.from_: dict(item.to) for item in given.distribute},

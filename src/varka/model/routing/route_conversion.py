@@ -89,7 +89,7 @@ def http(route: written.HttpRoute, names: Names) -> HttpRoute:
         direct_response=_direct_response(route.direct_response) if route.direct_response is not None else None,
         rewrite=_rewrite(route.rewrite) if route.rewrite is not None else None,
         timeout=timeout or None,
-        retries=_retries(route.retries) if route.retries is not None else None,
+        retries=retries(route.retries) if route.retries is not None else None,
         delay=_delay(fault.delay) if fault.delay is not None else None,
         abort=_abort(fault.abort) if fault.abort is not None else None,
         mirrors=_mirrors(route, names),
@@ -167,7 +167,8 @@ def _rewrite(given: written.HttpRewrite) -> Rewrite:
     return Rewrite(uri=given.uri, authority=given.authority, regex=regex.match, substitution=regex.rewrite)
 
 
-def _retries(given: written.HttpRetry) -> Retries:
+def retries(given: written.HttpRetry) -> Retries:
+    """How often, and after what, a request is tried again."""
     return Retries(
         attempts=given.attempts,
         per_try_timeout=seconds(given.per_try_timeout),

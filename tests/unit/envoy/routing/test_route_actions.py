@@ -6,23 +6,23 @@ from varka.model.traffic import Retries
 
 def test_other_localities_are_tried() -> None:
     """`retryRemoteLocalities` lets a retry leave the priority that failed."""
-    policy = route_actions.retry_policy(Retries(remote_localities=True), 2)
+    policy = route_actions.retry_policy(Retries(remote_localities=True))
     assert policy.retry_priority.name == "envoy.retry_priorities.previous_priorities"
-    assert not route_actions.retry_policy(Retries(), 2).HasField("retry_priority")
+    assert not route_actions.retry_policy(Retries()).HasField("retry_priority")
 
 
 def test_status_codes_in_retry_on() -> None:
     """Numbers among the conditions become retriable status codes, and the condition for them is added."""
-    policy = route_actions.retry_policy(Retries(retry_on="5xx,503"), 2)
+    policy = route_actions.retry_policy(Retries(retry_on="5xx,503"))
     assert (policy.retry_on, list(policy.retriable_status_codes)) == ("5xx,retriable-status-codes", [503])
 
 
 def test_no_attempts() -> None:
     """Without attempts there is no policy."""
-    assert route_actions.retry_policy(Retries(attempts=0), 2) is None
+    assert route_actions.retry_policy(Retries(attempts=0)) is None
 
 
 def test_the_same_host_may_be_tried_again() -> None:
     """`retryIgnorePreviousHosts: false` takes the predicate away."""
-    assert not route_actions.retry_policy(Retries(ignore_previous_hosts=False), 2).retry_host_predicate
-    assert [item.name for item in route_actions.retry_policy(Retries(), 2).retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
+    assert not route_actions.retry_policy(Retries(ignore_previous_hosts=False)).retry_host_predicate
+    assert [item.name for item in route_actions.retry_policy(Retries()).retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]

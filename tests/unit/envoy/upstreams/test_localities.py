@@ -65,3 +65,11 @@ def test_places_count_as_labels() -> None:
     own = localities.Viewpoint(labels=(("topology.kubernetes.io/region", "r2"),))
     found = localities.arrange(ENDPOINTS, TrafficPolicy(outlier_detection=FAILING, load_balancer=settings), own)
     assert [(group.locality, group.priority) for group in found] == [("r2/z1", 0), ("r1/z1", 1), ("r1/z2", 1)]
+
+
+def test_the_meshs_preference_holds_where_no_rule_has_one() -> None:
+    """`localityLbSetting` of the mesh shares requests out, unless the DestinationRule says otherwise."""
+    own = localities.Viewpoint(locality="r1/z1", default=LocalityLb(distribute={"r1/*": {"r1/z1": 70, "r2/*": 30}}))
+    assert {group.locality: group.weight for group in localities.arrange(ENDPOINTS, TrafficPolicy(), own)} == {"r1/z1": 70, "r2/z1": 30}
+    off = TrafficPolicy(load_balancer=LoadBalancer(locality=LocalityLb(enabled=False)))
+    assert [group.locality for group in localities.arrange(ENDPOINTS, off, own)] == ["r1/z1", "r1/z2", "r2/z1"]
