@@ -29,6 +29,8 @@ class _Event:
     """Kind, namespace, name, uid."""
     reason: str
     message: str
+    about: str
+    """What tells this event from another of the same reason on the same object; a change of the message alone is the same event."""
 
 
 class Recorder:
@@ -44,11 +46,11 @@ class Recorder:
         """A workload has got a certificate in place of its old one: told where it runs, and where the authority runs."""
         place = f"{caller.namespace}/{caller.pod}"
         own = ("Pod", caller.namespace, caller.pod, caller.pod_uid)
-        self._put(_Event(namespace=caller.namespace, regarding=own, reason="SecretRotated", message=f"new workload certificate {serial}"))
+        self._put(_Event(namespace=caller.namespace, regarding=own, reason="SecretRotated", message=f"new workload certificate {serial}", about=""))
         if caller.namespace != self._settings.namespace:
             authority = ("Pod", self._settings.namespace, self._settings.pod_name, "")
             message = f"signed a new workload certificate for {place}"
-            self._put(_Event(namespace=self._settings.namespace, regarding=authority, reason="SecretRotated", message=message))
+            self._put(_Event(namespace=self._settings.namespace, regarding=authority, reason="SecretRotated", message=message, about=place))
 
     def _put(self, event: _Event) -> None:
         try:
@@ -67,7 +69,7 @@ class Recorder:
 
     async def _write(self, event: _Event) -> None:
         kind, namespace, name, uid = event.regarding
-        digest = hashlib.blake2b(f"{event.regarding}{event.reason}{event.message.rpartition(' ')[0]}".encode(), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(f"{event.regarding}{event.reason}{event.about}".encode(), digest_size=8).hexdigest()
         full_name = f"{name}.{digest}"
         now = rfc3339(self._clock.now())
         body: Object = {

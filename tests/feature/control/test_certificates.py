@@ -150,6 +150,18 @@ async def test_rotation_is_an_event_in_both_namespaces() -> None:
         assert found["default"]["involvedObject"]["name"] == "web-1" and found["default"]["count"] == 2
 
 
+async def test_each_workload_has_a_rotation_event_of_its_own_beside_the_authority() -> None:
+    """Two pods' rotations are two events there, each with its count."""
+    async with signing() as signer:
+        for pod in ("web-1", "web-2", "web-1", "web-2", "web-1"):
+            await signer.sign(f"good:default:web:{pod}")
+        async with asyncio.timeout(5):
+            while sum(event["count"] for event in signer.api.all(resources.EVENTS)) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        found = {event["message"]: event["count"] for event in signer.api.all(resources.EVENTS) if event["metadata"]["namespace"] == "istio-system"}
+        assert found == {"signed a new workload certificate for default/web-1": 2, "signed a new workload certificate for default/web-2": 1}
+
+
 async def test_root_is_kept_in_a_secret() -> None:
     """A second control plane uses the root that the first one made."""
     api, clock = ReviewingApi(), SystemClock()
