@@ -13,6 +13,7 @@ from varka.control import metrics, signing_keys, status_writer, validation
 from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.debug_server import DebugServer
+from varka.control.diagnosis import Diagnosis
 from varka.control.events import Recorder
 from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
@@ -56,7 +57,14 @@ class Istiod:
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
         self._webhooks = WebhookServer(self._web_certificate, self.injection_options, validation.problems)
-        self._status = status_writer.StatusWriter(api, self.state, settings, self._clock, self.pipeline.patching.of)
+        self._status = status_writer.StatusWriter(
+            api,
+            self.state,
+            settings,
+            self._clock,
+            Diagnosis(self.state, self.pipeline, self._clock) if settings.analysis else None,
+            self.pipeline.patching.of,
+        )
         self.pipeline.patching.changed = lambda: self._status.changed("config")
         inspector = Inspector(self.pusher, self.state, settings, self.ready)
         version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}

@@ -65,6 +65,10 @@ class ParsedObjects:
             del self._kinds[gone]
         return {kind.field: kind.typed for kind in self._kinds.values() if kind.field is not None}
 
+    def all(self) -> tuple[Parsed[Any], ...]:
+        """Every usable resource as it was at the last `current`, of all kinds."""
+        return tuple(item for kind in self._kinds.values() for item in kind.typed)
+
     def _look(self, gvr: Gvr, aspect: Aspect, objects: Callable[[Gvr], list[Object]]) -> None:
         kind = self._kinds.setdefault(gvr, _Kind())
         version = self._state.versions[gvr]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
@@ -23,6 +24,7 @@ from varka.model import mesh_settings, snapshot, views
 from varka.model.inputs import Inputs
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy
+from varka.resources import Parsed
 from varka.resources.conditions import Severity
 from varka.xds import types
 from varka.xds.server import Client
@@ -63,6 +65,10 @@ class MeshPipeline:
         self._keys.want(self.snapshot.requests.sources)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
+
+    def parsed(self) -> tuple[Parsed[Any], ...]:
+        """The typed resources that the snapshot was made of, and those of other kinds."""
+        return self._objects.all()
 
     async def settle(self) -> None:
         """Wait a moment for keys that are wanted for the first time, so that tokens are not refused for the lack of them."""

@@ -57,6 +57,8 @@ class Settings:
     """JWKS_RESOLVER_INSECURE_SKIP_VERIFY: fetch keys from servers whose certificate nobody vouches for."""
     native_sidecars: bool = False
     """ENABLE_NATIVE_SIDECARS: `istio-proxy` as an init container that restarts, unless a pod says otherwise."""
+    analysis: bool = True
+    """PILOT_ENABLE_ANALYSIS: run the analyzers of `istioctl analyze` here too, and write what they say into the status of resources."""
     log_level: str = "INFO"
     """LOG_LEVEL."""
 
@@ -101,6 +103,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     for variable, name in times.items():
         if environment.get(variable):
             given[name] = _seconds(variable, environment[variable])
+    given["analysis"] = environment.get("PILOT_ENABLE_ANALYSIS", "true").lower() != "false"
     given["native_sidecars"] = environment.get("ENABLE_NATIVE_SIDECARS", "").lower() == "true"
     given["keys_insecure"] = environment.get("JWKS_RESOLVER_INSECURE_SKIP_VERIFY", "").lower() == "true"
     given["keys_fetched_by"] = _fetch_mode(environment.get("PILOT_JWT_ENABLE_REMOTE_JWKS", ""))

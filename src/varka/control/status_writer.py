@@ -1,4 +1,4 @@
-"""Writes onto each of Istio's resources what is wrong with it, and which of its fields are accepted but not acted on.
+"""Writes onto each of Istio's resources what is wrong with it, with what it refers to, and which of its fields are accepted but not acted on.
 
 A resource with which everything is in order is not touched. One replica writes: the one that holds the Lease
 `istio-status-leader`; losing it does no harm, since all replicas would write the same.
@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 
 from varka.base.clock import Clock, parse_rfc3339, rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import Api, ApiError, Gvr, Object
-from varka.control import validation
+from varka.control import statuses, validation
+from varka.control.diagnosis import Diagnosis
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
-from varka.resources.conditions import Condition, Severity
+from varka.resources.conditions import Condition
 
 log = logging.getLogger("varka.control.status")
 
 LEASE = "istio-status-leader"
 LEASE_SECONDS = 15
 QUIET_SECONDS = 0.3
-ACCEPTED = "Accepted"
-
+DIAGNOSIS_SECONDS = 1.0
+"""How long proxies go first."""
 
 Further = Callable[[Object], list[Condition]]
 """What is known of a resource beyond the resource itself."""
@@ -35,22 +36,49 @@ Further = Callable[[Object], list[Condition]]
 class StatusWriter:
     """`changed` says that there may be something to write; `run` writes."""
 
-    def __init__(self, api: Api, state: ClusterState, settings: Settings, clock: Clock, further: Further = lambda _: []) -> None:
+    def __init__(
+        self, api: Api, state: ClusterState, settings: Settings, clock: Clock, diagnosis: Diagnosis | None = None, further: Further = lambda _: []
+    ) -> None:
+        self._diagnosis = diagnosis
         self._further = further
         self._api = api
         self._state = state
         self._settings = settings
         self._clock = clock
         self._dirty = asyncio.Event()
-        self._seen: dict[str, tuple[object, list[Object]]] = {}
+        self._stale = asyncio.Event()
+        self._leader = asyncio.Event()
+        self._seen: dict[str, tuple[object, tuple[Condition, ...], tuple[Condition, ...]]] = {}
 
     def changed(self, reason: str) -> None:
-        """A resource of the mesh may be different now."""
+        """A resource of the mesh, or what it refers to, may be different now."""
         if reason in ("config", "global"):
             self._dirty.set()
+        if reason != "endpoint":
+            self._stale.set()
 
     async def run(self) -> None:
         """Write until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._diagnosis is not None:
+                tasks.create_task(self._diagnose(self._diagnosis), name="diagnosis")
+            await self._follow()
+
+    async def _diagnose(self, diagnosis: Diagnosis) -> None:
+        self._stale.set()
+        while True:
+            await self._leader.wait()
+            await self._stale.wait()
+            await self._clock.sleep(DIAGNOSIS_SECONDS)
+            self._stale.clear()
+            try:
+                if await diagnosis.refresh():
+                    self._dirty.set()
+            except Exception:
+                log.exception("the mesh could not be analyzed; the statuses say nothing of it")
+            await self._clock.sleep(diagnosis.rest)
+
+    async def _follow(self) -> None:
         self._dirty.set()
         while True:
             await self._dirty.wait()
@@ -58,8 +86,11 @@ class StatusWriter:
             self._dirty.clear()
             try:
                 if await self._leading():
+                    self._leader.set()
                     await self._write_all()
-                elif self._state.mesh_informers():
+                    continue
+                self._leader.clear()
+                if self._state.mesh_informers():
                     await self._clock.sleep(LEASE_SECONDS)
                     self._dirty.set()
             except VarkaError as error:
@@ -75,23 +106,34 @@ class StatusWriter:
         self._seen = {uid: seen for uid, seen in self._seen.items() if uid in current}
 
     async def _write(self, gvr: Gvr, uid: str, obj: Object) -> None:
-        further = self._further(obj)
-        version = (obj["metadata"].get("generation"), obj["metadata"].get("annotations"), further)
-        seen = self._seen.get(uid)
-        wanted = seen[1] if seen is not None and seen[0] == version else conditions(obj, rfc3339(self._clock.now()), further)
-        self._seen[uid] = (version, wanted)
-        given = ((obj.get("status") or {}).get("conditions")) or []
-        if [_content(one) for one in given if one.get("type") in OWN] == [_content(one) for one in wanted]:
+        meta = obj["metadata"]
+        known = self._known(uid, obj)
+        status = statuses.of(known, obj.get("status"), rfc3339(self._clock.now()))
+        if status is None:
             return
-        others = [one for one in given if one.get("type") not in OWN]
-        body = {
-            "status": {"conditions": [*others, *wanted], "observedGeneration": obj["metadata"].get("generation", 0), "validationMessages": messages(wanted)}
-        }
+        body = {"status": {**status, "observedGeneration": meta.get("generation", 0)}}
         try:
             await self._api.patch(gvr, obj["metadata"]["name"], body, obj["metadata"].get("namespace"), subresource="status")
         except ApiError as error:
             if error.code not in (404, 409):
                 log.warning("the status of %s/%s was not written: %s", gvr.resource, obj["metadata"]["name"], error)
+
+    def _known(self, uid: str, obj: Object) -> statuses.Known:
+        """What the resource says by itself is worked out once for each version of it."""
+        meta = obj["metadata"]
+        version = (meta.get("generation"), meta.get("annotations"), meta.get("labels"))
+        seen = self._seen.get(uid)
+        if seen is None or seen[0] != version:
+            seen = self._seen[uid] = (version, tuple(validation.findings(obj)), tuple(validation.unused(obj)))
+        further = tuple(one for one in dict.fromkeys(self._further(obj)) if one not in seen[1])
+        ref = (str(obj.get("kind") or ""), str(meta.get("namespace") or ""), str(meta["name"]))
+        diagnosis = self._diagnosis
+        return statuses.Known(
+            found=(*seen[1], *further),
+            unused=seen[2],
+            references=diagnosis.references.get(ref, ()) if diagnosis is not None else (),
+            messages=diagnosis.messages.get(ref, ()) if diagnosis is not None else (),
+        )
 
     async def _leading(self) -> bool:
         """We hold the Lease, or have just taken it over from one who let it run out."""
@@ -118,37 +160,3 @@ class StatusWriter:
                 return False
             raise
         return True
-
-
-OWN = frozenset({ACCEPTED, "Warning", "NotActedOn"})
-"""The types of conditions that are ours."""
-
-
-def conditions(obj: Object, now: str, further: Iterable[Condition] = ()) -> list[Object]:
-    """The conditions of a resource; none when there is nothing to say."""
-    found = list(dict.fromkeys([*validation.findings(obj), *further]))
-    unused = validation.unused(obj)
-    result: list[Object] = []
-    errors = [one for one in found if one.severity is Severity.ERROR]
-    warnings = [one for one in found if one.severity is Severity.WARNING]
-    if errors:
-        result.append(_condition(ACCEPTED, "False", errors[0].reason, errors, now))
-    if warnings:
-        result.append(_condition("Warning", "True", warnings[0].reason, warnings, now))
-    if unused:
-        result.append(_condition("NotActedOn", "True", unused[0].reason, unused, now))
-    return result
-
-
-def _condition(kind: str, status: str, reason: str, found: list[Condition], now: str) -> Object:
-    return {"type": kind, "status": status, "reason": reason, "message": "; ".join(one.text for one in found), "lastTransitionTime": now}
-
-
-def _content(condition: Object) -> Object:
-    return {name: value for name, value in condition.items() if name not in ("lastTransitionTime", "lastProbeTime")}
-
-
-def messages(found: list[Object]) -> list[Object]:
-    """The same in the form of Istio's `validationMessages`."""
-    levels = {ACCEPTED: "ERROR", "Warning": "WARNING", "NotActedOn": "INFO"}
-    return [{"type": {"name": one["reason"], "code": "IST0106"}, "level": levels[one["type"]], "documentationUrl": ""} for one in found]
