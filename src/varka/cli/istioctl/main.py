@@ -14,6 +14,7 @@ from varka.base.errors import VarkaError
 VERBS = {
     "analyze": "varka.cli.istioctl.analyze:analyze",
     "authn": "varka.cli.istioctl.authn:authn",
+    "experimental": "varka.cli.istioctl.experimental:experimental",
     "explain": "varka.cli.istioctl.explain:explain",
     "install": "varka.cli.istioctl.install:install",
     "kube-inject": "varka.cli.istioctl.kube_inject:kube_inject",
@@ -24,10 +25,12 @@ VERBS = {
     "uninstall": "varka.cli.istioctl.uninstall:uninstall",
     "validate": "varka.cli.istioctl.validate:validate",
     "version": "varka.cli.istioctl.version:version",
+    "x": "varka.cli.istioctl.experimental:experimental",
 }
 SUMMARIES = {
     "analyze": "Analyze Istio configuration and print validation messages",
     "authn": "Show which mutual TLS settings clients and servers meet with",
+    "experimental": "Commands that may still change, such as authz",
     "explain": "Tell which routes and cluster a request meets at a proxy, or why none",
     "install": "Install or change Istio on the cluster of the current context",
     "kube-inject": "Add the sidecar to Kubernetes resources in a file",
@@ -38,7 +41,7 @@ SUMMARIES = {
     "version": "Show the versions of client, control plane and data plane",
 }
 USAGE = 64
-ALIASES = {"pc": "proxy-config", "ps": "proxy-status"}
+ALIASES = {"pc": "proxy-config", "ps": "proxy-status", "x": "experimental"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
