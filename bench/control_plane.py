@@ -11,6 +11,7 @@ import asyncio
 import cProfile
 import json
 import logging
+import os
 import pstats
 import resource
 import sys
@@ -77,6 +78,7 @@ class Run:
         self.istiod = Istiod(self.api, Settings(bind="127.0.0.1", secure_port=0, monitoring_port=0, webhook_port=0))
         self.acks = Acknowledgements(self.istiod)
         self.found: dict[str, Any] = {}
+        self.proxies = 0
 
     async def measure(self) -> dict[str, Any]:
         """Everything, in the order in which it builds up."""
@@ -85,6 +87,7 @@ class Run:
         try:
             await self._until(lambda: self.istiod.started.is_set() and self.istiod.pusher.ready, 60)
             proxies = await self._connect()
+            self.proxies = proxies.pid
             try:
                 await self._changes()
             finally:
@@ -139,27 +142,29 @@ class Run:
     async def _changes(self) -> None:
         await asyncio.sleep(1.0)
         profile = self._profile("endpoint")
-        used, began = self._cpu(), time.monotonic()
-        self.found["endpoint_seconds"] = await self._series(self._endpoint, types.ENDPOINT)
-        self.found["endpoint_cpu_seconds_per_change"] = (self._cpu() - used) / self.options.changes
+        began = time.monotonic()
+        await self._series("endpoint", self._endpoint, types.ENDPOINT)
         self._end(profile)
         profile = self._profile("route")
-        self.found["route_seconds"] = await self._series(self._route, types.ROUTE)
+        await self._series("route", self._route, types.ROUTE)
         self._end(profile)
         self.found["steady_cpu_share"] = await self._steady()
         self.found["elapsed"] = time.monotonic() - began
         self.found["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         self.found["pss_mb"] = _rss_now()
 
-    async def _series(self, change: Callable[[int], Awaitable[None]], type_url: str) -> list[float]:
+    async def _series(self, name: str, change: Callable[[int], Awaitable[None]], type_url: str) -> None:
         times = []
+        used, used_by_proxies = self._cpu(), _cpu_of(self.proxies)
         for number in range(self.options.changes):
             await asyncio.sleep(self.options.pause)
             self.acks.expect(type_url)
             started = time.monotonic()
             await change(number)
             times.append(await self.acks.wait() - started)
-        return times
+        self.found[f"{name}_seconds"] = times
+        self.found[f"{name}_cpu_seconds_per_change"] = (self._cpu() - used) / self.options.changes
+        self.found[f"{name}_cpu_seconds_of_proxies"] = (_cpu_of(self.proxies) - used_by_proxies) / self.options.changes
 
     async def _steady(self) -> float:
         """The share of one core that one endpoint change a second costs."""
@@ -204,6 +209,12 @@ class Run:
 def _rss_now() -> float:
     with open("/proc/self/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
+
+
+def _cpu_of(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
