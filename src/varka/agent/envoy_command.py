@@ -6,9 +6,13 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from varka.agent import rootfs
 from varka.agent.proxy_settings import ProxySettings
+from varka.base import durations
 from varka.base.errors import VarkaError
 from varka.envoy import bootstrap
 
@@ -30,7 +34,7 @@ def binary() -> str:
     return found
 
 
-def argv(settings: ProxySettings) -> list[str]:
+def argv(settings: ProxySettings, root: Path = Path("/")) -> list[str]:
     """The command that runs Envoy on the bootstrap file."""
     command = [
         binary(),
@@ -38,7 +42,7 @@ def argv(settings: ProxySettings) -> list[str]:
         "--drain-time-s", str(round(settings.drain_duration)),
         "--drain-strategy", "immediate",
         "--local-address-ip-version", "v4",
-        "--file-flush-interval-msec", "200",
+        "--file-flush-interval-msec", str(round(durations.seconds(str(settings.config.get("fileFlushInterval") or "0.2s")) * 1000)),
         "--disable-hot-restart",
         "--allow-unknown-static-fields",
         "-l", settings.log_level,
@@ -48,7 +52,38 @@ def argv(settings: ProxySettings) -> list[str]:
         command += ["--component-log-level", settings.component_log_level]
     if settings.concurrency > 0:
         command += ["--concurrency", str(settings.concurrency)]
-    return command
+    if settings.config.get("fileFlushMinSizeKb"):
+        command += ["--file-flush-min-size-kb", str(int(settings.config["fileFlushMinSizeKb"]))]
+    further = _further_bootstrap(settings, root)
+    return [*command, "--config-yaml", json.dumps(further, sort_keys=True)] if further else command
+
+
+def _further_bootstrap(settings: ProxySettings, root: Path) -> dict[str, Any]:
+    """What EnvoyFilters and the user's own file add to the bootstrap; Envoy merges it in."""
+    given = settings.environment
+    result: dict[str, Any] = json.loads(given.get("ISTIO_BOOTSTRAP_PATCH") or "{}")
+    path = given.get("ISTIO_BOOTSTRAP_OVERRIDE")
+    if path:
+        try:
+            own = yaml.safe_load(rootfs.inside(root, path.lstrip("/")).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise VarkaError(
+                f"the bootstrap of {settings.pod} cannot be read: {error}",
+                "sidecar.istio.io/bootstrapOverride names a ConfigMap with the key custom_bootstrap.json",
+            ) from error
+        result = _joined(result, own if isinstance(own, dict) else {})
+    return result
+
+
+def _joined(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    result = dict(left)
+    for key, value in right.items():
+        kept = result.get(key)
+        if isinstance(kept, dict) and isinstance(value, dict):
+            result[key] = _joined(kept, value)
+        else:
+            result[key] = [*kept, *value] if isinstance(kept, list) and isinstance(value, list) else value
+    return result
 
 
 def files(settings: ProxySettings, root: Path) -> dict[str, str]:
@@ -90,12 +125,35 @@ def bootstrap_settings(settings: ProxySettings, *, labels: dict[str, str], annot
         sds_socket=SDS_PATH,
         admin_port=settings.admin_port,
         agent_port=settings.status_port,
+        stats_prefixes=_listed(settings, annotations, "inclusionPrefixes"),
+        stats_suffixes=_listed(settings, annotations, "inclusionSuffixes"),
+        stats_regexps=_listed(settings, annotations, "inclusionRegexps"),
+        histogram_buckets=_buckets(annotations),
+        runtime={str(key): str(value) for key, value in sorted((settings.config.get("runtimeValues") or {}).items())},
+        gateway_topology=settings.config.get("gatewayTopology") or {},
         metadata={key.removeprefix(_META): value for key, value in sorted(given.items()) if key.startswith(_META) and key.removeprefix(_META) not in _TAKEN},
     )
 
 
 _META = "ISTIO_META_"
 _TAKEN = {"WORKLOAD_NAME", "OWNER", "CLUSTER_ID", "MESH_ID", "NETWORK", "APP_CONTAINERS", "POD_PORTS"}
+
+
+def _listed(settings: ProxySettings, annotations: dict[str, str], name: str) -> tuple[str, ...]:
+    """Statistics to keep: `proxyStatsMatcher` of the ProxyConfig, and the annotation of the pod."""
+    matcher = settings.config.get("proxyStatsMatcher")
+    written = (matcher.get(name) or []) if isinstance(matcher, dict) else []
+    given = annotations.get(f"sidecar.istio.io/stats{name[0].upper()}{name[1:]}", "").split(",")
+    return tuple(dict.fromkeys(item for item in (*map(str, written), *(part.strip() for part in given)) if item))
+
+
+def _buckets(annotations: dict[str, str]) -> dict[str, tuple[float, ...]]:
+    text = annotations.get("sidecar.istio.io/statsHistogramBuckets")
+    try:
+        found = json.loads(text) if text else {}
+        return {str(prefix): tuple(float(bound) for bound in bounds) for prefix, bounds in sorted(found.items())}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise VarkaError(f"the annotation sidecar.istio.io/statsHistogramBuckets cannot be read: {error}", 'write it as {"istiocustom": [1, 5, 10]}') from error
 
 
 def _pod_info(root: Path, name: str) -> dict[str, str]:

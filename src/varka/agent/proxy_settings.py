@@ -38,6 +38,8 @@ class ProxySettings:
     app_probers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     prometheus: Mapping[str, str] = field(default_factory=dict)
     """Where the application serves metrics of its own: scrape, path, port."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The ProxyConfig as it is written."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -76,6 +78,7 @@ def parse(arguments: list[str], environment: Mapping[str, str]) -> ProxySettings
             certificate_lifetime=durations.seconds(environment.get("SECRET_TTL") or "0s"),
             app_probers=probers,
             prometheus={key: str(value) for key, value in prometheus.items()},
+            config=config,
             environment=dict(environment),
         )
     except (ValueError, TypeError) as error:

@@ -76,7 +76,7 @@ class Sidecar:
     def launch(self) -> Launch:
         """Bootstrap and command line for this proxy's Envoy."""
         said = [f"{name}={value}" for name, value in envoy_command.environment(self.settings, self._root).items()]
-        return Launch(files=envoy_command.files(self.settings, self._root), argv=["/usr/bin/env", *said, *envoy_command.argv(self.settings)])
+        return Launch(files=envoy_command.files(self.settings, self._root), argv=["/usr/bin/env", *said, *envoy_command.argv(self.settings, self._root)])
 
     async def run(self, on_certified: Callable[[], None]) -> None:
         """Serve until cancelled; `on_certified` is called once, when Envoy may start."""

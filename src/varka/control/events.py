@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from varka.base.clock import Clock, rfc3339
@@ -16,6 +17,7 @@ from varka.client import resources
 from varka.client.api import Api, ApiError, Object
 from varka.control.settings import Settings
 from varka.control.tokens import Caller
+from varka.resources.conditions import Condition
 
 log = logging.getLogger("varka.control.events")
 
@@ -51,6 +53,12 @@ class Recorder:
             authority = ("Pod", self._settings.namespace, self._settings.pod_name, "")
             message = f"signed a new workload certificate for {place}"
             self._put(_Event(namespace=self._settings.namespace, regarding=authority, reason="SecretRotated", message=message, about=place))
+
+    def mesh_config(self, name: str, findings: Iterable[Condition]) -> None:
+        """What the mesh configuration says and has no effect, or cannot be read."""
+        own = ("ConfigMap", self._settings.namespace, name, "")
+        for item in findings:
+            self._put(_Event(namespace=self._settings.namespace, regarding=own, reason=item.reason, message=f"{item.severity}: {item.text}", about=item.text))
 
     def _put(self, event: _Event) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from functools import partial
 
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
@@ -65,6 +66,7 @@ class Istiod:
             Diagnosis(self.state, self.pipeline, self._clock) if settings.analysis else None,
             self.pipeline.patching.of,
         )
+        self.pipeline.told = partial(self._recorder.mesh_config, f"istio{settings.suffix}")
         self.pipeline.patching.changed = lambda: self._status.changed("config")
         inspector = Inspector(self.pusher, self.state, settings, self.ready)
         version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}
@@ -114,6 +116,8 @@ class Istiod:
             revision=settings.revision,
             native_sidecars=settings.native_sidecars or str(self._pilot_env("ENABLE_NATIVE_SIDECARS")).lower() == "true",
             cluster_domain=settings.cluster_domain,
+            proxy_configs=self.pipeline.proxy_configs(),
+            bootstrap=self.pipeline.bootstrap_addition,
         )
 
     def _pilot_env(self, name: str) -> object:

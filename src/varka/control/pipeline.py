@@ -20,12 +20,14 @@ from varka.control.settings import Settings
 from varka.control.signing_keys import KeyFetcher
 from varka.control.state import ClusterState
 from varka.envoy import generate
+from varka.envoy.patching import bootstraps
 from varka.model import mesh_settings, snapshot, views
 from varka.model.inputs import Inputs
 from varka.model.snapshot import Snapshot
-from varka.model.view import MeshSettings, Proxy
-from varka.resources import Parsed
-from varka.resources.conditions import Severity
+from varka.model.view import MeshSettings, Proxy, ProxyType
+from varka.resources.conditions import Condition, Severity
+from varka.resources.parsing import Parsed
+from varka.resources.traffic.proxy_configs import ProxyConfig
 from varka.xds import types
 from varka.xds.server import Client
 
@@ -52,6 +54,8 @@ class MeshPipeline:
         self._identified: dict[str, tuple[Object | None, frozenset[str], Proxy]] = {}
         self._patience = FIRST_KEYS_SECONDS
         self.patching = PatchReports()
+        self.told: Callable[[tuple[Condition, ...]], None] = lambda _: None
+        """Called with the findings in a mesh configuration that was read."""
         self.snapshot: Snapshot | None = None
         """The mesh as it was when it was last refreshed; None before that."""
 
@@ -84,6 +88,7 @@ class MeshPipeline:
         found, conditions = mesh_settings.parse(config_map, self._settings.cluster_domain)
         for condition in conditions:
             log.warning("mesh configuration: %s", condition.text)
+        self.told(conditions)
         if found != self._mesh and not any(condition.severity is Severity.ERROR and condition.reason == "NoYaml" for condition in conditions):
             self._mesh = found
         return self._mesh
@@ -117,6 +122,18 @@ class MeshPipeline:
             types.ROUTE: found.routes,
             types.EXTENSION: found.extensions,
         }
+
+    def proxy_configs(self) -> tuple[Parsed[ProxyConfig], ...]:
+        """The ProxyConfig resources of the mesh."""
+        return self._objects.current().get("proxy_configs", ())
+
+    def bootstrap_addition(self, namespace: str, labels: Mapping[str, str], router: bool) -> str:
+        """What EnvoyFilters add to the bootstrap of a pod that is about to be made."""
+        if self.snapshot is None or not self.snapshot.envoy_filters.namespaces:
+            return ""
+        kind = ProxyType.ROUTER if router else ProxyType.SIDECAR
+        found = Proxy(id="", type=kind, name="", namespace=namespace, ip="", labels=dict(labels), istio_version=self._settings.version)
+        return bootstraps.addition(self.snapshot.envoy_filters.of(found), router)
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
         """Credentials from Secrets of the proxy's own namespace, if its service account may read them."""

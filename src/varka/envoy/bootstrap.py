@@ -71,6 +71,12 @@ class BootstrapSettings:
     """Further statistics to keep, beside the ones that everyone gets; an empty prefix keeps all."""
     stats_suffixes: tuple[str, ...] = ()
     stats_regexps: tuple[str, ...] = ()
+    histogram_buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Bounds of the buckets of histograms, by prefix of their names."""
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    """Values of Envoy's runtime."""
+    gateway_topology: Mapping[str, object] = field(default_factory=dict)
+    """`gatewayTopology` of the ProxyConfig: the control plane reads it in the node."""
     metadata: Mapping[str, object] = field(default_factory=dict)
     """Further node metadata; wins over what is derived from the other fields."""
 
@@ -85,7 +91,9 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
         "node": _node(settings),
         "admin": {"address": _address("127.0.0.1", settings.admin_port)},
         "layered_runtime": {
-            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768, "re2.max_program_size.warn_level": 1024}}]
+            "layers": [
+                {"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768, "re2.max_program_size.warn_level": 1024, **settings.runtime}}
+            ]
         },
         "stats_config": _stats(settings),
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
@@ -162,6 +170,7 @@ def _node(settings: BootstrapSettings) -> dict[str, object]:
             "proxyAdminPort": settings.admin_port,
             "statusPort": settings.agent_port,
             "controlPlaneAuthPolicy": "MUTUAL_TLS",
+            **({"gatewayTopology": dict(settings.gateway_topology)} if settings.gateway_topology else {}),
         },
     }
     if settings.network:
@@ -190,6 +199,10 @@ def _stats(settings: BootstrapSettings) -> dict[str, object]:
             {"tag_name": "response_code", "regex": r"_rq(_(\d{3}))$"},
         ],
     }
+    if settings.histogram_buckets:
+        stats["histogram_bucket_settings"] = [
+            {"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in sorted(settings.histogram_buckets.items())
+        ]
     if "" not in settings.stats_prefixes:
         stats["stats_matcher"] = {"inclusion_list": {"patterns": keep}}
     return stats

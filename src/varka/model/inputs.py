@@ -14,7 +14,7 @@ from varka.model.policies import signing_keys
 from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
 from varka.resources import Parsed, extensions, kubernetes, security
-from varka.resources.traffic import destination_rules, envoy_filters, gateways, service_entries, sidecars, virtual_services, workloads
+from varka.resources.traffic import destination_rules, envoy_filters, gateways, proxy_configs, service_entries, sidecars, virtual_services, workloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +38,8 @@ class Inputs:
     request_authentications: tuple[Parsed[security.RequestAuthentication], ...] = ()
     authorization_policies: tuple[Parsed[security.AuthorizationPolicy], ...] = ()
     envoy_filters: tuple[Parsed[envoy_filters.EnvoyFilter], ...] = ()
+    proxy_configs: tuple[Parsed[proxy_configs.ProxyConfig], ...] = ()
+    """Read when pods are made, and by no stage."""
     wasm_plugins: tuple[Parsed[extensions.WasmPlugin], ...] = ()
 
 
@@ -54,6 +56,7 @@ FIELDS: dict[tuple[str, str], str] = {
     ("networking.istio.io", "WorkloadEntry"): "workload_entries",
     ("networking.istio.io", "Sidecar"): "sidecars",
     ("networking.istio.io", "EnvoyFilter"): "envoy_filters",
+    ("networking.istio.io", "ProxyConfig"): "proxy_configs",
     ("extensions.istio.io", "WasmPlugin"): "wasm_plugins",
     ("security.istio.io", "PeerAuthentication"): "peer_authentications",
     ("security.istio.io", "RequestAuthentication"): "request_authentications",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from varka.model.view import Proxy, ProxyType
+from varka.model.view import Proxy, ProxyType, Topology
+
+DETAILS = frozenset({"SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"})
 
 
 def parse(node_id: str, metadata: Mapping[str, Any], locality: str = "") -> Proxy | None:
@@ -37,7 +39,20 @@ def parse(node_id: str, metadata: Mapping[str, Any], locality: str = "") -> Prox
         cluster_id=_text(metadata, "CLUSTER_ID") or "Kubernetes",
         revision=_text(metadata, "ISTIO_REVISION") or "default",
         istio_version=_text(metadata, "ISTIO_VERSION"),
+        topology=_topology(metadata.get("PROXY_CONFIG")),
         metadata={str(key): value for key, value in sorted(metadata.items()) if isinstance(value, str)},
+    )
+
+
+def _topology(config: object) -> Topology:
+    given = config.get("gatewayTopology") if isinstance(config, Mapping) else None
+    if not isinstance(given, Mapping):
+        return Topology()
+    trusted, details = given.get("numTrustedProxies"), given.get("forwardClientCertDetails")
+    return Topology(
+        trusted_proxies=max(0, int(trusted)) if isinstance(trusted, int | float) else 0,
+        forward_client_cert=details if isinstance(details, str) and details in DETAILS else "",
+        proxy_protocol=given.get("proxyProtocol") is not None,
     )
 
 

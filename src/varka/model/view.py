@@ -24,6 +24,17 @@ class ProxyType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """What stands in front of a gateway (`gatewayTopology`)."""
+
+    trusted_proxies: int = 0
+    forward_client_cert: str = ""
+    """`SANITIZE`, `FORWARD_ONLY`, `APPEND_FORWARD`, `SANITIZE_SET` or `ALWAYS_FORWARD_ONLY`."""
+    proxy_protocol: bool = False
+    """Whether connections begin with a PROXY header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
     """One Envoy: what its node ID and metadata say of it.
 
@@ -47,6 +58,7 @@ class Proxy:
     revision: str = "default"
     istio_version: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    topology: Topology = Topology()
 
     @property
     def ips(self) -> tuple[str, ...]:

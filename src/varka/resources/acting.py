@@ -26,7 +26,6 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "Gateway": ("servers.*.defaultEndpoint",),
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
     "WorkloadGroup": ("",),
-    "ProxyConfig": ("",),
     "WasmPlugin": ("",),
     "Telemetry": ("",),
     "AuthorizationPolicy": _TARGETS,

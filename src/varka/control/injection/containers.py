@@ -14,6 +14,7 @@ from varka.control.injection.owners import Workload
 
 PROXY, INIT = "istio-proxy", "istio-init"
 DEFAULT_LOG_LEVEL = "default:info"
+OVERRIDE, CUSTOM = "sidecar.istio.io/bootstrapOverride", "custom-bootstrap-volume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Pod:
     group: int = opts.PROXY_USER
     probers: Mapping[str, Any] = field(default_factory=dict)
     scrape: Mapping[str, str] = field(default_factory=dict)
+    bootstrap: str = ""
+    """What is merged into Envoy's bootstrap, as JSON."""
 
     @property
     def interception(self) -> str:
@@ -48,7 +51,13 @@ class Pod:
 
     @property
     def image(self) -> str:
-        return self.annotations.get("sidecar.istio.io/proxyImage") or self.options.image()
+        return self.annotations.get("sidecar.istio.io/proxyImage") or self.options.image(image_type=self.image_type)
+
+    @property
+    def image_type(self) -> str:
+        image = self.config.get("image")
+        of_config = str(image.get("imageType") or "") if isinstance(image, Mapping) else ""
+        return self.annotations.get("sidecar.istio.io/proxyImageType") or of_config
 
 
 def sidecar(pod: Pod) -> Object:
@@ -124,7 +133,7 @@ def initialiser(pod: Pod) -> Object:
     """`istio-init`, which redirects the pod's traffic to the proxy."""
     return {
         "name": INIT,
-        "image": pod.annotations.get("sidecar.istio.io/proxyImage") or pod.options.image("proxy_init"),
+        "image": pod.annotations.get("sidecar.istio.io/proxyImage") or pod.options.image("proxy_init", pod.image_type),
         **_pull_policy(pod),
         "args": _redirection(pod),
         "resources": resources(pod),
@@ -154,6 +163,7 @@ def volumes(pod: Pod) -> list[Object]:
         {"name": "istio-token", "projected": {"sources": [token]}},
         {"name": "istiod-ca-cert", "configMap": {"name": "istio-ca-root-cert"}},
         {"name": "istio-ca-crl", "configMap": {"name": "istio-ca-crl", "optional": True}},
+        *([{"name": CUSTOM, "configMap": {"name": pod.annotations[OVERRIDE]}}] if pod.annotations.get(OVERRIDE) else []),
         *_user_list(pod.annotations.get("sidecar.istio.io/userVolume")),
     ]
 
@@ -170,6 +180,8 @@ def _mounts(pod: Pod) -> list[Object]:
         "istio-token": "/var/run/secrets/tokens",
         "istio-podinfo": "/etc/istio/pod",
     }
+    if pod.annotations.get(OVERRIDE):
+        places[CUSTOM] = "/etc/istio/custom-bootstrap"
     return [*({"name": name, "mountPath": path} for name, path in places.items()), *_user_list(pod.annotations.get("sidecar.istio.io/userVolumeMount"))]
 
 
@@ -297,7 +309,9 @@ def _environment(pod: Pod, *, router: bool) -> list[Object]:
         found.append(_text("ISTIO_META_NETWORK", network))
     found.append(_text("ISTIO_META_WORKLOAD_NAME", pod.labels.get("service.istio.io/workload-name") or pod.workload.name))
     found.append(_text("ISTIO_META_OWNER", pod.workload.uri(pod.namespace)))
-    if pod.annotations.get("sidecar.istio.io/bootstrapOverride"):
+    if pod.bootstrap:
+        found.append(_text("ISTIO_BOOTSTRAP_PATCH", pod.bootstrap))
+    if pod.annotations.get(OVERRIDE):
         found.append(_text("ISTIO_BOOTSTRAP_OVERRIDE", "/etc/istio/custom-bootstrap/custom_bootstrap.json"))
     found += [_text("ISTIO_META_MESH_ID", options.mesh_id), _text("TRUST_DOMAIN", options.trust_domain)]
     found += [_text(name, str(value)) for name, value in sorted((pod.config.get("proxyMetadata") or {}).items())]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from varka.base.errors import VarkaError
 from varka.client.api import Object
+from varka.control.injection import proxy_configs
+from varka.resources.parsing import Parsed
+from varka.resources.traffic.proxy_configs import ProxyConfig
 
 STATUS_PORT, READY_PORT, PROMETHEUS_PORT = 15020, 15021, 15090
 OUTBOUND_PORT, INBOUND_PORT = 15001, 15006
@@ -42,6 +42,9 @@ class Options:
     revision: str = "default"
     native_sidecars: bool = False
     cluster_domain: str = "cluster.local"
+    proxy_configs: tuple[Parsed[ProxyConfig], ...] = ()
+    bootstrap: Callable[[str, Mapping[str, str], bool], str] = lambda _namespace, _labels, _router: ""
+    """What EnvoyFilters add to the bootstrap of a pod with these labels in this namespace, as JSON; True for a gateway."""
 
     def setting(self, *path: str, default: Any = None) -> Any:
         """A value of the installation by its path, such as `global`, `proxy`, `image`."""
@@ -78,32 +81,20 @@ class Options:
     def default_resources(self) -> Mapping[str, Any]:
         return self.proxy_setting("resources") or _DEFAULT_RESOURCES
 
-    def image(self, kind: str = "proxy") -> str:
-        """Image of the proxy, or of the init container."""
+    def image(self, kind: str = "proxy", image_type: str = "") -> str:
+        """Image of the proxy, or of the init container, in the flavour `image_type`."""
         name = str(self.setting("global", kind, "image", default="") or self.proxy_setting("image") or "proxyv2")
         if "/" in name:
             return name
         hub, tag = self.setting("global", "hub", default="docker.io/istio"), self.setting("global", "tag", default="1.28.2")
-        image = (self.mesh.get("defaultConfig") or {}).get("image") or {}
-        kind_of_image = image.get("imageType") if isinstance(image, Mapping) else None
-        suffix = f"-{kind_of_image}" if kind_of_image and kind_of_image != "default" else ""
+        suffix = f"-{image_type}" if image_type and image_type != "default" else ""
         return f"{hub}/{name}:{tag}{suffix}"
 
 
-def proxy_config(options: Options, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """ProxyConfig of one pod: the mesh's default under the pod's annotation; VarkaError when that is no YAML object."""
-    merged = dict(options.mesh.get("defaultConfig") or {})
-    text = annotations.get("proxy.istio.io/config")
-    if text:
-        try:
-            given = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise VarkaError(f"the annotation proxy.istio.io/config is no YAML: {error}", "write it as a ProxyConfig") from error
-        if not isinstance(given, dict):
-            raise VarkaError("the annotation proxy.istio.io/config is no object", "write it as a ProxyConfig, such as 'concurrency: 2'")
-        for name, value in given.items():
-            merged[name] = {**merged[name], **value} if isinstance(value, dict) and isinstance(merged.get(name), dict) else value
-    return merged
+def proxy_config(options: Options, pod: proxy_configs.Workload) -> dict[str, Any]:
+    """ProxyConfig of one pod; VarkaError when its annotation is no YAML object."""
+    root = str(options.mesh.get("rootNamespace") or options.namespace)
+    return proxy_configs.effective(options.mesh.get("defaultConfig"), options.proxy_configs, root, pod)
 
 
 def written_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from varka.base.errors import VarkaError
 from varka.client.api import Object
-from varka.control.injection import containers, merging, owners, policy, probes
+from varka.control.injection import containers, merging, owners, policy, probes, proxy_configs
 from varka.control.injection import options as opts
 from varka.control.injection.options import Options, annotations_of, labels_of
 from varka.control.injection.owners import Workload
@@ -85,7 +85,8 @@ def _plan(pod: Object, namespace: str, options: Options, workload: Workload, *, 
         workload=workload,
         labels=labels_of(pod),
         annotations=annotations,
-        config=opts.proxy_config(options, annotations),
+        config=opts.proxy_config(options, proxy_configs.Workload(namespace=namespace, labels=labels_of(pod), annotations=annotations)),
+        bootstrap=options.bootstrap(namespace, labels_of(pod), gateway),
         applications=applications,
         native=native and not gateway,
         user=int(security.get("runAsUser") or opts.PROXY_USER),

@@ -44,7 +44,7 @@ def _of_port(address: str, port: int, bindings: list[GatewayBinding], view: Prox
             origin = _origin(view, binding.server)
             for rules in binding.virtual_services:
                 objects += [rules, *tcp_routes.dependencies(origin, rules)]
-    key = (address, port, view.proxy.namespace, tuple(sorted(view.proxy.labels.items())))
+    key = (address, port, view.proxy.namespace, tuple(sorted(view.proxy.labels.items())), view.proxy.topology)
     return _listeners.get(tuple(objects), key, lambda: _listener(address, port, bindings, view))
 
 
@@ -84,6 +84,8 @@ def _listener(address: str, port: int, bindings: list[GatewayBinding], view: Pro
         filter_chains=found,
         access_log=access_log.of_listener(view.mesh),
     )
+    if view.proxy.topology.proxy_protocol:
+        listener.listener_filters.append(listener_filters.PROXY_PROTOCOL)
     if any(chain.filter_chain_match.server_names or chain.HasField("transport_socket") for chain in found):
         listener.listener_filters.append(listener_filters.TLS_INSPECTOR)
     return messages.resource(listener.name, listener)
@@ -100,6 +102,7 @@ def _manager(server: GatewayServer, view: ProxyView, tls_on: bool) -> Any:
         filters=[*_security(view), *http_filters.OUTBOUND],
         rds=gateway_routes.route_name(server),
         stats=stats.of_requests_sent(),
+        topology=view.proxy.topology,
         tls=tls_on,
     )
     return http_connection_manager.build(settings, view.mesh)

@@ -12,7 +12,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 
 from varka.envoy import messages
 from varka.envoy.observing import access_log
-from varka.model.view import MeshSettings
+from varka.model.view import MeshSettings, Topology
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
 FILTER = "envoy.filters.network.http_connection_manager"
@@ -37,6 +37,8 @@ class Settings:
     routes: Any = None
     stats: Any = None
     """A further access logger, for metrics."""
+    topology: Topology = Topology()
+    """What stands in front of a gateway."""
     tls: bool = False
     """Whether a gateway's server decrypts: cookies and redirects then speak of https."""
 
@@ -59,6 +61,10 @@ def build(settings: Settings, mesh: MeshSettings) -> Any:
     manager.use_remote_address.value = settings.place is Place.GATEWAY
     _normalize(manager, mesh.path_normalization)
     _identify(manager, settings.place)
+    if settings.topology.trusted_proxies:
+        manager.xff_num_trusted_hops = settings.topology.trusted_proxies
+    if settings.topology.forward_client_cert:
+        manager.forward_client_cert_details = Manager.ForwardClientCertDetails.Value(settings.topology.forward_client_cert)
     manager.http_protocol_options.accept_http_10 = True
     return listener_components_pb2.Filter(name=FILTER, typed_config=messages.packed(manager))
 

@@ -8,6 +8,7 @@ from typing import Any
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
+from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.type.v3 import range_pb2
 
@@ -23,6 +24,7 @@ def _filter(name: str, config: Any) -> Any:
 
 ORIGINAL_DST = _filter("original_dst", original_dst_pb2.OriginalDst())
 TLS_INSPECTOR = _filter("tls_inspector", tls_inspector_pb2.TlsInspector())
+PROXY_PROTOCOL = _filter("proxy_protocol", proxy_protocol_pb2.ProxyProtocol())
 HTTP_INSPECTOR = _filter("http_inspector", http_inspector_pb2.HttpInspector())
 
 
