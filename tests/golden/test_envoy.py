@@ -17,6 +17,7 @@ from varka.model import inputs, snapshot
 from varka.model import views as model_views
 from varka.model.security import AuthorizationPolicy, JwtRule, MutualTls
 from varka.model.services import Endpoint, Service
+from varka.model.telemetry import DEFAULT, Telemetry
 from varka.model.traffic import DestinationRule, GatewayServer, VirtualService
 from varka.model.view import GatewayBinding, InboundPort, MeshSettings, Proxy, ProxyView
 from varka.resources import parse
@@ -46,6 +47,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     extending: list[dict[str, Any]] = []
     """EnvoyFilters and WasmPlugins as a user writes them."""
     manifests: list[dict[str, Any]] = []
+    telemetry: Telemetry = DEFAULT
 
 
 def view_of(case: Case) -> ProxyView:
@@ -78,6 +80,7 @@ def view_of(case: Case) -> ProxyView:
         jwt_rules=tuple(case.jwt_rules),
         gateways=bindings,
         extensions=extending.of(case.proxy, case.extending),
+        telemetry=case.telemetry,
     )
 
 

@@ -34,6 +34,20 @@ from varka.envoy.observing import peer_facts
 from varka.identity import certificates
 from varka.model.security import Action, AuthorizationPolicy, MutualTls, MutualTlsMode, Operation, Rule, Source
 from varka.model.services import Protocol
+from varka.model.telemetry import (
+    AccessLog,
+    Collector,
+    CustomTag,
+    HttpExport,
+    LogFormat,
+    Metrics,
+    Provider,
+    ProviderKind,
+    Side,
+    TagSource,
+    Telemetry,
+    Tracing,
+)
 from varka.model.traffic import (
     Abort,
     DirectResponse,
@@ -70,6 +84,23 @@ table ip t {{
 PORTS = {9080: Protocol.HTTP, 9000: Protocol.TCP}
 MORE = {7000: Protocol.AUTO, 7001: Protocol.AUTO, 50051: Protocol.GRPC, 7002: Protocol.AUTO}
 VIP_MORE = "10.96.0.12"
+COLLECTOR = Collector(host=views.host("collector"), port=4317)
+TAGS = (
+    CustomTag(name="team", source=TagSource.LITERAL, value="shop"),
+    CustomTag(name="node", source=TagSource.ENVIRONMENT, value="NODE", default="none"),
+    CustomTag(name="user", source=TagSource.HEADER, value="end-user"),
+)
+OTLP = Tracing(provider=Provider(name="a", kind=ProviderKind.OPENTELEMETRY), collector=COLLECTOR, custom_tags=TAGS)
+B3 = Tracing(
+    provider=Provider(name="b", kind=ProviderKind.ZIPKIN, path="/api/v2/spans", w3c_too=True), collector=Collector(host=views.host("collector"), port=9411)
+)
+LOG = Provider(name="c", kind=ProviderKind.OTEL_LOG, form=LogFormat(json='{"code": "%RESPONSE_CODE%", "tls": {"name": "%REQUESTED_SERVER_NAME%"}}'))
+ERRORS = Provider(name="d", kind=ProviderKind.FILE, path="/dev/stdout", form=LogFormat(text="FAILED %RESPONSE_CODE% %REQ(:PATH)%"))
+INGRESS = Side(
+    metrics=Metrics(tags=(("REQUEST_COUNT", (("path", "request.url_path"), ("source_app", ""))),), disabled=frozenset({"REQUEST_SIZE"})),
+    tracing=Tracing(provider=Provider(name="e", kind=ProviderKind.OPENTELEMETRY, http=HttpExport(path="/v1/traces")), collector=COLLECTOR),
+    logs=(AccessLog(provider=LOG, collector=COLLECTOR), AccessLog(provider=ERRORS, filter="response.code >= 400")),
+)
 
 
 class App(BaseHTTPRequestHandler):
@@ -170,7 +201,8 @@ def configurations() -> dict[str, ProxyView]:
         gateways=("mesh", "default/gw"),
     )
     wrong = replace(closed, service_accounts=("spiffe://cluster.local/ns/default/sa/somebody-else",))
-    seen = views.outbound([web, more, wrong], known, virtual_services=(routes,))
+    collector = views.service("collector", {4317: Protocol.GRPC, 9411: Protocol.HTTP}, address="10.96.0.13")
+    seen = views.outbound([web, more, wrong, collector], known, virtual_services=(routes,))
     mesh = replace(views.MESH, access_log_file="/dev/stdout")
     policies = (
         AuthorizationPolicy(
@@ -192,16 +224,17 @@ def configurations() -> dict[str, ProxyView]:
     client_mesh = replace(mesh, proxy_inbound_listen_port=25006)
     server = GatewayServer(gateway="default/gw", port=80, target_port=8080, port_name="http", protocol=Protocol.HTTP, hosts=("*/*",))
     return {
-        "client": views.view(views.sidecar("client", CLIENT), seen, mesh=client_mesh),
+        "client": views.view(views.sidecar("client", CLIENT), seen, mesh=client_mesh, telemetry=Telemetry(client=Side(tracing=OTLP))),
         "web": views.view(
             views.sidecar("web", SERVER),
-            views.outbound([]),
+            views.outbound([collector]),
             [web, more],
             mesh=server_mesh,
+            telemetry=Telemetry(server=Side(tracing=B3)),
             mutual_tls=MutualTls(mode=MutualTlsMode.STRICT),
             authorization=policies,
         ),
-        "ingress": views.view(views.gateway("ingress"), seen, mesh=mesh, gateways=gateways(server, routes)),
+        "ingress": views.view(views.gateway("ingress"), seen, mesh=mesh, gateways=gateways(server, routes), telemetry=Telemetry(client=INGRESS)),
     }
 
 
@@ -254,8 +287,8 @@ def start(folder: Path, discovery: Discovery, found: Mapping[str, ProxyView]) ->
         path = folder / f"{name}.json"
         path.write_text(json.dumps(config))
         binary = shutil.which("envoy", path=str(Path(sys.executable).parent)) or "envoy"
-        environment = {**os.environ, **peer_facts.environment(name, view.proxy.namespace, name, "v1")}
-        log = (folder / f"{name}.log").open("wb")
+        environment = {**os.environ, **peer_facts.environment(peer_facts.Facts(workload=name, namespace=view.proxy.namespace, service=name, revision="v1"))}
+        log = (folder / f"{name}.log").open("ab")
         command = [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"]
         envoys[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     deadline = time.monotonic() + 20

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -122,6 +123,51 @@ def test_requests_are_counted_on_both_sides(seen: Any) -> None:
     ):
         assert label in line
     assert any('reporter="source"' in x and 'destination_workload="web"' in x for x in sent.splitlines())
+
+
+def found(text: str, name: str, **labels: str) -> float:
+    """The sum of a metric's series with these labels."""
+    total = 0.0
+    for line in exposition.istio(text).splitlines():
+        if line.startswith(name + "{"):
+            given = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            if all(given.get(key) == value for key, value in labels.items()):
+                total += float(line.rpartition(" ")[2])
+    return total
+
+
+def test_connections_and_bytes_are_counted(seen: Any) -> None:
+    """One connection with four bytes each way is one opened, one closed, and four bytes in both directions, on both sides."""
+    for side, reporter in (("client", "source"), ("web", "destination")):
+        of = {"reporter": reporter, "destination_service_name": "web", "destination_workload": "web", "request_protocol": "tcp", "response_flags": "-"}
+        counts = [found(seen["stats"][side], f"istio_tcp_{what}_total", **of) for what in ("connections_opened", "connections_closed")]
+        sizes = [found(seen["stats"][side], f"istio_tcp_{what}_bytes_total", **of) for what in ("received", "sent")]
+        assert (counts, sizes) == ([1, 1], [4, 4])
+
+
+def test_calls_are_told_from_requests(seen: Any) -> None:
+    """Two unary calls are two requests of protocol grpc with status 0 and two messages in both directions, whatever the port is called."""
+    for side, reporter in (("client", "source"), ("web", "destination")):
+        of = {"reporter": reporter, "destination_service_name": "more", "request_protocol": "grpc", "grpc_response_status": "0", "response_code": "200"}
+        counts = [found(seen["stats"][side], f"istio_{what}_total", **of) for what in ("requests", "request_messages", "response_messages")]
+        assert counts == [2, 2, 2]
+
+
+def test_requests_that_lead_nowhere_are_counted(seen: Any) -> None:
+    """Refusals, faults and failed connections have their codes and flags; the host that was asked for is passed through to."""
+    client = seen["stats"]["client"]
+    assert found(client, "istio_requests_total", destination_service_name="web", response_code="403") == 2
+    assert found(client, "istio_requests_total", destination_service_name="web", response_code="418", response_flags="FI") == 1
+    assert found(client, "istio_requests_total", destination_service_name="closed", response_code="503", destination_workload="closed") == 1
+
+
+def test_telemetry_changes_labels_metrics_and_logs(seen: Any) -> None:
+    """At the gateway a label is computed, one is gone, a metric is off, and only failures are logged."""
+    assert found(seen["stats"]["ingress"], "istio_requests_total", path="/through", response_code="403", source_workload="ingress") == 1
+    assert "source_app" not in next(line for line in seen["stats"]["ingress"].splitlines() if line.startswith("envoy_istio_requests_total{"))
+    assert "istio_request_bytes" not in seen["stats"]["ingress"]
+    assert "FAILED 403 /through" in seen["logs"]["ingress"]
+    assert "FAILED 200" not in seen["logs"]["ingress"]
 
 
 def test_a_spoofed_peer_is_overwritten(seen: Any) -> None:

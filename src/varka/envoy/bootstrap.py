@@ -131,11 +131,19 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
 
 def environment(settings: BootstrapSettings) -> dict[str, str]:
     """The variables that Envoy must be started with beside its bootstrap: what it says of itself in metrics."""
-    workload = settings.workload or settings.pod
     labels = settings.labels
-    service = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or labels.get("app") or workload
-    revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    return peer_facts.environment(workload, settings.namespace, service, revision)
+    return peer_facts.environment(
+        peer_facts.Facts(
+            workload=settings.workload or settings.pod,
+            namespace=settings.namespace,
+            service=labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or labels.get("app", ""),
+            revision=labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or labels.get("version", ""),
+            app=labels.get("app", ""),
+            version=labels.get("version", ""),
+            cluster=settings.cluster_id,
+            mesh=settings.mesh_id,
+        )
+    )
 
 
 def dumps(settings: BootstrapSettings) -> str:

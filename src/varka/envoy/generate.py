@@ -108,7 +108,7 @@ def _between_networks(view: ProxyView) -> list[WireResource]:
 
 
 def _sidecar_listeners(view: ProxyView) -> Named:
-    outward = outbound_listeners.build(view.outbound, view.mesh, view.proxy)
+    outward = outbound_listeners.build(view.outbound, view.mesh, view.proxy, view.telemetry.client)
     inward = inbound_listeners.build(view)
     return _listeners.get((outward, inward), None, lambda: by_name([*inward, *outward]))
 

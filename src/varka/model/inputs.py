@@ -13,7 +13,7 @@ from typing import Any
 from varka.model.policies import signing_keys
 from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
-from varka.resources import Parsed, extensions, kubernetes, security
+from varka.resources import Parsed, extensions, kubernetes, security, telemetry
 from varka.resources.traffic import destination_rules, envoy_filters, gateways, proxy_configs, service_entries, sidecars, virtual_services, workloads
 
 
@@ -41,6 +41,7 @@ class Inputs:
     proxy_configs: tuple[Parsed[proxy_configs.ProxyConfig], ...] = ()
     """Read when pods are made, and by no stage."""
     wasm_plugins: tuple[Parsed[extensions.WasmPlugin], ...] = ()
+    telemetries: tuple[Parsed[telemetry.Telemetry], ...] = ()
 
 
 FIELDS: dict[tuple[str, str], str] = {
@@ -61,6 +62,7 @@ FIELDS: dict[tuple[str, str], str] = {
     ("security.istio.io", "PeerAuthentication"): "peer_authentications",
     ("security.istio.io", "RequestAuthentication"): "request_authentications",
     ("security.istio.io", "AuthorizationPolicy"): "authorization_policies",
+    ("telemetry.istio.io", "Telemetry"): "telemetries",
 }
 """Group and kind → the field of `Inputs` that holds it."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from varka.base import durations
-from varka.model import extension_providers, mesh_fields
+from varka.model import extension_providers, mesh_fields, telemetry_providers
 from varka.model.discovery import namespaces
 from varka.model.policies import policy_conversion
 from varka.model.routing import route_conversion, visibility
@@ -24,7 +24,7 @@ from varka.resources.traffic import destination_rules, virtual_services
 S = TypeVar("S", bound=Spec)
 
 _READ_ELSEWHERE = frozenset({"certificateTTL", "enableTracing", "defaultProviders", "enablePrometheusMerge"})
-"""By the control plane's own settings, the injector and the metrics."""
+"""By telemetry_providers, the control plane's own settings, the injector and the metrics."""
 
 _TEXTS = {
     "trustDomain": "trust_domain",
@@ -68,6 +68,8 @@ def of(config: Mapping[str, Any], cluster_domain: str = "cluster.local") -> tupl
     """The settings in a MeshConfig that is read already."""
     values: dict[str, Any] = {"cluster_domain": cluster_domain}
     found: list[Condition] = []
+    values["telemetry"], problems = telemetry_providers.settings(config)
+    found += problems
     for key, value in config.items():
         _one(str(key), value, values, found)
     return MeshSettings(**values), tuple(found)

@@ -18,9 +18,10 @@ from varka.model.extending.envoy_filters import EnvoyFilters
 from varka.model.extending.wasm_plugins import WasmPlugins
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept, Memo
-from varka.model.policies import authorization, peer_authentication
+from varka.model.policies import authorization, peer_authentication, telemetry
 from varka.model.policies.authorization import Policies, Requests
 from varka.model.policies.peer_authentication import Peers
+from varka.model.policies.telemetry import Telemetries
 from varka.model.routing import destination_rules, gateways, sidecar_scope, virtual_services
 from varka.model.routing.destination_rules import DestinationRules
 from varka.model.routing.gateways import Gateway
@@ -47,6 +48,7 @@ class Snapshot:
     requests: Requests
     envoy_filters: EnvoyFilters
     wasm_plugins: WasmPlugins
+    telemetry: Telemetries
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
     memo: Memo = field(repr=False)
@@ -81,6 +83,7 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
         requests=memo.stage("requests", (inputs.request_authentications, root), partial(authorization.index_requests, inputs.request_authentications, root)),
         envoy_filters=memo.stage("envoy filters", (inputs.envoy_filters, root), partial(envoy_filters.index, inputs.envoy_filters, root)),
         wasm_plugins=memo.stage("wasm plugins", (inputs.wasm_plugins, root), partial(wasm_plugins.index, inputs.wasm_plugins, root)),
+        telemetry=memo.stage("telemetry", (inputs.telemetries, mesh.telemetry, root), partial(telemetry.index, inputs.telemetries, mesh.telemetry, root)),
         namespaces={item.meta.name: item.meta.labels for item in inputs.namespaces},
         memo=memo,
         views=Kept(previous.views if previous is not None else None),

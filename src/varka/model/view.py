@@ -15,6 +15,7 @@ from varka.model import patches
 from varka.model.patches import Extensions
 from varka.model.security import AuthorizationPolicy, Authorizer, JwtRule, MutualTls
 from varka.model.services import Endpoint, Hostname, Service, ServicePort
+from varka.model.telemetry import DEFAULT, MeshTelemetry, Telemetry
 from varka.model.traffic import ConnectionPool, Destination, DestinationRule, GatewayServer, LocalityLb, Retries, ServerTls, VirtualService
 
 
@@ -117,6 +118,7 @@ class MeshSettings:
     access_log_file: str = ""
     access_log_format: str = ""
     access_log_json: bool = False
+    telemetry: MeshTelemetry = MeshTelemetry()
     default_retry: Retries = Retries()
     """For routes that do not say how often to try again."""
     dns_refresh_rate: float = 60.0
@@ -214,3 +216,4 @@ class ProxyView:
     jwt_rules: tuple[JwtRule, ...] = ()
     gateways: tuple[GatewayBinding, ...] = ()
     extensions: Extensions = patches.NONE
+    telemetry: Telemetry = DEFAULT

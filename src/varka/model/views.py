@@ -15,12 +15,13 @@ from varka.model.discovery import hosts
 from varka.model.discovery.registry import Entry
 from varka.model.memo import Kept
 from varka.model.patches import Extensions
-from varka.model.policies import authorization
+from varka.model.policies import authorization, telemetry
 from varka.model.routing import gateways, visibility
 from varka.model.routing.sidecar_scope import Egress, Scope
 from varka.model.security import Action, AuthorizationPolicy, Authorizer, JwtRule
 from varka.model.services import Endpoint, Hostname, Protocol, Service, ServicePort
 from varka.model.snapshot import Snapshot
+from varka.model.telemetry import Collector, Provider, Telemetry
 from varka.model.traffic import ConnectionPool, VirtualService
 from varka.model.view import EgressListener, GatewayBinding, InboundPort, MeshSettings, OutboundView, Proxy, ProxyType, ProxyView
 
@@ -42,7 +43,38 @@ def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
         jwt_rules=kept.equal(("jwt", who), _jwt_rules(snapshot, proxy, seen)),
         gateways=_gateways(snapshot, proxy, who) if router else (),
         extensions=_extensions(snapshot, proxy),
+        telemetry=_telemetry(snapshot, proxy, seen),
     )
+
+
+def _telemetry(snapshot: Snapshot, proxy: Proxy, seen: OutboundView) -> Telemetry:
+    """The same object for all proxies that the same resources are for and that reach the same collectors."""
+    kept, known, domain = snapshot.views, snapshot.telemetry, snapshot.mesh.cluster_domain
+    levels = known.of(proxy.namespace, proxy.labels)
+    specs = [spec for level in levels for spec in level]
+    reached = kept.get(("collectors", id(seen)), (seen, known), partial(_reached, known.collectors, seen, domain))
+    find = dict(reached).get
+    key = ("telemetry", tuple(map(id, specs)), tuple(map(len, levels)), reached)
+    return kept.get(key, (snapshot.mesh.telemetry, *specs), partial(telemetry.resolve, levels, snapshot.mesh.telemetry, find))
+
+
+def _reached(providers: tuple[Provider, ...], seen: OutboundView, domain: str) -> tuple[tuple[Provider, Collector], ...]:
+    """The collectors of which the proxy sees the service and its port."""
+    found: list[tuple[Provider, Collector]] = []
+    for provider in providers:
+        wanted = _hosts(provider, domain)
+        for service in seen.services if wanted else ():
+            if service.hostname in wanted and service.port(provider.port) is not None:
+                found.append((provider, Collector(host=service.hostname, port=provider.port)))
+                break
+    return tuple(found)
+
+
+def _hosts(provider: Provider, domain: str) -> frozenset[Hostname]:
+    """The names that a provider's service may mean."""
+    host = provider.service.rpartition("/")[2]
+    readings = {host, f"{host}.{domain}", f"{host}.svc.{domain}"} if host else set()
+    return frozenset(Hostname(one) for one in readings)
 
 
 def _authorization(snapshot: Snapshot, proxy: Proxy, seen: OutboundView) -> tuple[AuthorizationPolicy, ...]:
@@ -98,8 +130,9 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
         services, endpoints = registry.services, registry.endpoints
     else:
         asked = frozenset(Hostname(one.host) for one in snapshot.mesh.authorizers)
+        asked = asked.union(*(_hosts(one, snapshot.mesh.cluster_domain) for one in snapshot.telemetry.collectors))
         make = partial(_visible, registry.entries, proxy.namespace, scope, routes, asked)
-        chosen = kept.get(("visible", key), (registry, routes, scope, snapshot.mesh.authorizers), make)
+        chosen = kept.get(("visible", key), (registry, routes, scope, snapshot.mesh.authorizers, snapshot.telemetry), make)
         services, endpoints = kept.tuple(("services", key), chosen.services), chosen.endpoints
     policies = kept.get(("rules", key), (services, rules), partial(rules.for_services, services, proxy.namespace, proxy.labels))
     whole = kept.get(
@@ -139,7 +172,7 @@ class Visible:
 def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, routes: tuple[VirtualService, ...], asked: frozenset[Hostname]) -> Visible:
     """One entry a host: of those that may be seen, the own namespace's goes first, unless Kubernetes has the host.
 
-    `asked` are hosts of authorizers: a Sidecar need not list them.
+    `asked` are hosts of authorizers and collectors: a Sidecar need not list them.
     """
     wanted = _destinations(routes, scope) | asked if scope is not None and scope.egress is not None else frozenset()
     chosen: dict[Hostname, Entry] = {}

@@ -27,7 +27,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
     "WorkloadGroup": ("",),
     "WasmPlugin": ("",),
-    "Telemetry": ("",),
+    "Telemetry": ("metrics.*.reportingInterval", "metrics.*.overrides.*.match.customMetric"),
     "AuthorizationPolicy": _TARGETS,
     "RequestAuthentication": _TARGETS,
 }

@@ -28,7 +28,8 @@ def build(server: GatewayServer, view: ProxyView) -> list[Any]:
     result = []
     for service, port, subset in destinations(view, server):
         name = names.outbound_sni(port.number, subset, service.hostname)
-        onward = tcp_proxies.to_cluster(name, view.mesh, stats.of_connections_sent())
+        side = view.telemetry.client
+        onward = tcp_proxies.to_cluster(name, view.mesh, side, stats.of_connections_sent(side.metrics))
         filters = [*rbac.network_filters(view.authorization, view.mesh), onward]
         result.append(chains.chain("", filters, chains.match(server_names=(name,))))
     return result

@@ -35,7 +35,7 @@ def build(view: ProxyView) -> list[WireResource]:
 
 
 def _of_port(address: str, port: int, bindings: list[GatewayBinding], view: ProxyView) -> WireResource | None:
-    objects: list[object] = [view.mesh, view.authorization, view.jwt_rules]
+    objects: list[object] = [view.mesh, view.telemetry, view.authorization, view.jwt_rules]
     for binding in bindings:
         objects.append(binding.server)
         if auto_passthrough.wanted(binding.server):
@@ -57,6 +57,7 @@ def _origin(view: ProxyView, server: GatewayServer) -> virtual_hosts.Origin:
         gateway=server.gateway,
         namespace=view.proxy.namespace,
         labels=view.proxy.labels,
+        side=view.telemetry.client,
     )
 
 
@@ -82,7 +83,7 @@ def _listener(address: str, port: int, bindings: list[GatewayBinding], view: Pro
         address=messages.address(address, port),
         traffic_direction=base_pb2.OUTBOUND,
         filter_chains=found,
-        access_log=access_log.of_listener(view.mesh),
+        access_log=access_log.of_listener(view.mesh, view.telemetry.client),
     )
     if view.proxy.topology.proxy_protocol:
         listener.listener_filters.append(listener_filters.PROXY_PROTOCOL)
@@ -101,7 +102,8 @@ def _manager(server: GatewayServer, view: ProxyView, tls_on: bool) -> Any:
         stat_prefix=f"outbound_0.0.0.0_{server.target_port}",
         filters=[*_security(view), *http_filters.OUTBOUND],
         rds=gateway_routes.route_name(server),
-        stats=stats.of_requests_sent(),
+        side=view.telemetry.client,
+        stats=stats.of_requests_sent(view.telemetry.client.metrics),
         topology=view.proxy.topology,
         tls=tls_on,
     )
@@ -152,7 +154,7 @@ def _applying(rules: VirtualService, by_name: bool, origin: virtual_hosts.Origin
 
 def _connection(route: L4Route, match: L4Match | None, server_names: tuple[str, ...], socket: Any, origin: virtual_hosts.Origin, view: ProxyView) -> Any:
     condition = chains.match(server_names=server_names, blocks=match.destination_subnets if match else ())
-    onward = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent())
+    onward = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent(origin.side.metrics))
     return chains.chain("", [*rbac.network_filters(view.authorization, view.mesh), *onward], condition, socket)
 
 

@@ -11,7 +11,8 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from varka.envoy import messages
-from varka.envoy.observing import access_log
+from varka.envoy.observing import access_log, tracing
+from varka.model.telemetry import Side
 from varka.model.view import MeshSettings, Topology
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
@@ -33,10 +34,12 @@ class Settings:
     place: Place
     stat_prefix: str
     filters: Iterable[Any]
+    side: Side
+    """What is told of the requests."""
     rds: str = ""
     routes: Any = None
-    stats: Any = None
-    """A further access logger, for metrics."""
+    stats: Iterable[Any] = ()
+    """Further access loggers, for metrics."""
     topology: Topology = Topology()
     """What stands in front of a gateway."""
     tls: bool = False
@@ -50,7 +53,7 @@ def build(settings: Settings, mesh: MeshSettings) -> Any:
         http_filters=settings.filters,
         stream_idle_timeout=messages.NO_TIME,
         upgrade_configs=[Manager.UpgradeConfig(upgrade_type="websocket")],
-        access_log=[*access_log.loggers(mesh), *([settings.stats] if settings.stats is not None else ())],
+        access_log=[*access_log.loggers(mesh, settings.side), *settings.stats],
     )
     if settings.rds:
         manager.rds.route_config_name = settings.rds
@@ -65,6 +68,7 @@ def build(settings: Settings, mesh: MeshSettings) -> Any:
         manager.xff_num_trusted_hops = settings.topology.trusted_proxies
     if settings.topology.forward_client_cert:
         manager.forward_client_cert_details = Manager.ForwardClientCertDetails.Value(settings.topology.forward_client_cert)
+    tracing.apply(manager, settings.side.tracing, gateway=settings.place is Place.GATEWAY)
     manager.http_protocol_options.accept_http_10 = True
     return listener_components_pb2.Filter(name=FILTER, typed_config=messages.packed(manager))
 

@@ -18,7 +18,7 @@ from envoy.config.listener.v3 import listener_pb2
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
 from varka.envoy.listeners import chains, http_connection_manager, http_filters, listener_filters, tcp_proxies
-from varka.envoy.observing import access_log, stats
+from varka.envoy.observing import access_log, labels, stats
 from varka.envoy.routing import routes
 from varka.envoy.security import jwt, peers, rbac, server_tls, tls
 from varka.model.security import MutualTlsMode
@@ -83,7 +83,7 @@ _built: memo.Memo[list[WireResource]] = memo.Memo(4096)
 
 def build(view: ProxyView) -> list[WireResource]:
     """`virtualInbound` and the listeners that the proxy binds by itself; the same for all proxies of equal policies and ports."""
-    objects = (view.mesh, view.mutual_tls, view.authorization, view.jwt_rules, *view.inbound)
+    objects = (view.mesh, view.telemetry, view.mutual_tls, view.authorization, view.jwt_rules, *view.inbound)
     return _built.get(objects, view.proxy.families, lambda: _build(view))
 
 
@@ -91,7 +91,7 @@ def _build(view: ProxyView) -> list[WireResource]:
     mesh = view.mesh
     ports = _first_of_each_port(view.inbound)
     captured = [port for port in ports if not port.bound]
-    hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh)
+    hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh, view.telemetry.server)
     blocked = chains.match(port=mesh.proxy_inbound_listen_port)
     found = [chains.chain("virtualInbound-blackhole", [hole], blocked)]
     security = _Security(view)
@@ -109,7 +109,7 @@ def _build(view: ProxyView) -> list[WireResource]:
         listener_filters=_inspectors(view, captured),
         listener_filters_timeout=messages.duration(mesh.protocol_detection_timeout),
         continue_on_listener_filters_timeout=True,
-        access_log=access_log.of_listener(mesh),
+        access_log=access_log.of_listener(mesh, view.telemetry.server),
     )
     return [messages.resource(listener.name, listener), *(_bound(view, security, port) for port in ports if port.bound)]
 
@@ -127,7 +127,7 @@ def _bound(view: ProxyView, security: _Security, port: InboundPort) -> WireResou
         listener_filters=[item for item in _inspectors(view, [port]) if item is not listener_filters.ORIGINAL_DST],
         listener_filters_timeout=messages.duration(view.mesh.protocol_detection_timeout),
         continue_on_listener_filters_timeout=True,
-        access_log=access_log.of_listener(view.mesh),
+        access_log=access_log.of_listener(view.mesh, view.telemetry.server),
     )
     return messages.resource(listener.name, listener)
 
@@ -194,23 +194,26 @@ def _name(port: InboundPort | None, number: int | None, option: Option) -> str:
     return f"virtualInbound{suffix}" if number is None else f"virtualInbound-{number}{suffix}"
 
 
-def _service(port: InboundPort | None) -> tuple[str, str, str]:
-    return (port.service.hostname, port.service.name, port.service.namespace) if port else ("", "", "")
+def _where(option: Option, port: InboundPort | None) -> labels.Where:
+    if port is None:
+        return labels.Where(mutual_tls=option.mutual_tls, name=names.INBOUND_PASSTHROUGH_CLUSTER)
+    return labels.Where(mutual_tls=option.mutual_tls, host=port.service.hostname, name=port.service.name, namespace=port.service.namespace)
 
 
 def _http(view: ProxyView, security: _Security, port: InboundPort | None, number: int | None, option: Option) -> list[Any]:
-    grpc = port is not None and port.service_port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB}
     settings = http_connection_manager.Settings(
         place=http_connection_manager.Place.INBOUND,
         stat_prefix=f"inbound_0.0.0.0_{number or PASSTHROUGH_PORT}",
-        filters=[peers.KEEP, *security.http, http_filters.ROUTER],
+        filters=[peers.KEEP, *security.http, http_filters.GRPC_STATS, http_filters.ROUTER],
         routes=routes.inbound(port) if port else routes.inbound_passthrough(),
-        stats=stats.of_requests_received(option.mutual_tls, *_service(port), grpc),
+        side=view.telemetry.server,
+        stats=stats.of_requests_received(_where(option, port), view.telemetry.server.metrics),
     )
     return [http_connection_manager.build(settings, view.mesh)]
 
 
 def _tcp(view: ProxyView, security: _Security, port: InboundPort | None, option: Option) -> list[Any]:
     cluster = names.inbound(port.target_port) if port else names.INBOUND_PASSTHROUGH_CLUSTER
-    loggers = stats.of_connections_received(option.mutual_tls, *_service(port))
-    return [*security.network, tcp_proxies.to_cluster(cluster, view.mesh, loggers)]
+    side = view.telemetry.server
+    loggers = stats.of_connections_received(_where(option, port), side.metrics)
+    return [*security.network, tcp_proxies.to_cluster(cluster, view.mesh, side, loggers)]

@@ -19,28 +19,29 @@ from varka.envoy.listeners import chains, http_connection_manager, http_filters,
 from varka.envoy.listeners.outbound_ports import Binding, Claim, Kind
 from varka.envoy.observing import stats
 from varka.envoy.routing import virtual_hosts
+from varka.model.telemetry import Side
 from varka.model.view import MeshSettings, OutboundView, Proxy
 
 _listeners: memo.Memo[WireResource] = memo.Memo(32768)
 _all: memo.Memo[list[WireResource]] = memo.Memo(256)
 
 
-def build(view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> list[WireResource]:
+def build(view: OutboundView, mesh: MeshSettings, proxy: Proxy, side: Side) -> list[WireResource]:
     """All outbound listeners, `virtualOutbound` first."""
     labels = tcp_routes.labels_looked_at(view, proxy.labels)
     bindings = outbound_ports.bindings(view, proxy.families)
 
     def make() -> list[WireResource]:
-        return [virtual_outbound(mesh, proxy.families), *(_of(binding, view, mesh, proxy) for binding in bindings)]
+        return [virtual_outbound(mesh, side, proxy.families), *(_of(binding, view, mesh, proxy, side) for binding in bindings)]
 
-    objects = (bindings, view.services, view.virtual_services, view.destination_rules, mesh)
+    objects = (bindings, view.services, view.virtual_services, view.destination_rules, mesh, side)
     return _all.get(objects, (proxy.namespace, proxy.families, labels), make)
 
 
-def virtual_outbound(mesh: MeshSettings, families: outbound_ports.Families = (4,)) -> WireResource:
+def virtual_outbound(mesh: MeshSettings, side: Side, families: outbound_ports.Families = (4,)) -> WireResource:
     """The listener that the redirection rules lead to."""
     port = mesh.proxy_listen_port
-    hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh)
+    hole = tcp_proxies.to_cluster(names.BLACK_HOLE_CLUSTER, mesh, side)
     listener = listener_pb2.Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=messages.address(outbound_ports.wildcard(families), port),
@@ -49,22 +50,23 @@ def virtual_outbound(mesh: MeshSettings, families: outbound_ports.Families = (4,
         traffic_direction=base_pb2.OUTBOUND,
         filter_chains=[
             chains.chain("virtualOutbound-blackhole", [hole], chains.match(port=port)),
-            chains.chain("virtualOutbound-catchall-tcp", [_rest(mesh)]),
+            chains.chain("virtualOutbound-catchall-tcp", [_rest(mesh, side)]),
         ],
         access_log=[],
     )
     return messages.resource(listener.name, listener)
 
 
-def _rest(mesh: MeshSettings) -> Any:
-    return tcp_proxies.to_cluster(virtual_hosts.unknown_cluster(mesh), mesh)
+def _rest(mesh: MeshSettings, side: Side) -> Any:
+    return tcp_proxies.to_cluster(virtual_hosts.unknown_cluster(mesh), mesh, side, stats.of_connections_sent(side.metrics))
 
 
-def _of(binding: Binding, view: OutboundView, mesh: MeshSettings, proxy: Proxy) -> WireResource:
+def _of(binding: Binding, view: OutboundView, mesh: MeshSettings, proxy: Proxy, side: Side) -> WireResource:
     reach = binding.reach or view
-    origin = virtual_hosts.Origin(view=reach, mesh=mesh, services=virtual_hosts.index(view), port=binding.port, namespace=proxy.namespace, labels=proxy.labels)
+    services = virtual_hosts.index(view)
+    origin = virtual_hosts.Origin(view=reach, mesh=mesh, services=services, port=binding.port, namespace=proxy.namespace, labels=proxy.labels, side=side)
     rules = tuple(tcp_routes.virtual_service_of(reach, claim.service.hostname) for claim in binding.claims)
-    depends: list[object] = [mesh]
+    depends: list[object] = [mesh, side]
     for claim, rule in zip(binding.claims, rules, strict=True):
         depends += [claim.service, claim.port, rule, *tcp_routes.dependencies(origin, rule)]
     labels = tcp_routes.labels_looked_at(view, proxy.labels)
@@ -79,16 +81,16 @@ def _listener(binding: Binding, origin: virtual_hosts.Origin, families: outbound
     owner = False
     for claim in _by_precedence(binding):
         if claim.kind is Kind.SNIFFED and not binding.http:
-            found += _http(outbound_ports.sniffed_route(claim), name, origin.mesh)
+            found += _http(outbound_ports.sniffed_route(claim), name, origin)
         for candidate in tcp_routes.chains_of(claim, origin, alone=not binding.shared):
             if candidate.HasField("filter_chain_match"):
                 found.append(candidate)
             elif not owner:
                 rest, owner = candidate, True
     if binding.http:
-        found += _http(binding.route, name, origin.mesh)
+        found += _http(binding.route, name, origin)
     if rest is None:
-        rest = chains.chain("PassthroughFilterChain", [_rest(origin.mesh)])
+        rest = chains.chain("PassthroughFilterChain", [_rest(origin.mesh, origin.side)])
     sniffs_http = binding.http or any(claim.kind is Kind.SNIFFED for claim in binding.claims)
     sniffs_tls = sniffs_http or any(chain.filter_chain_match.server_names for chain in found)
     listener = listener_pb2.Listener(
@@ -116,15 +118,16 @@ def _by_precedence(binding: Binding) -> Iterable[Claim]:
     return sorted(binding.claims, key=lambda claim: (claim.service.created, claim.service.hostname))
 
 
-def _http(route: str, listener: str, mesh: MeshSettings) -> list[Any]:
+def _http(route: str, listener: str, origin: virtual_hosts.Origin) -> list[Any]:
     settings = http_connection_manager.Settings(
         place=http_connection_manager.Place.OUTBOUND,
         stat_prefix=f"outbound_{listener}",
         filters=http_filters.OUTBOUND,
         rds=route,
-        stats=stats.of_requests_sent(),
+        side=origin.side,
+        stats=stats.of_requests_sent(origin.side.metrics),
     )
-    manager = http_connection_manager.build(settings, mesh)
+    manager = http_connection_manager.build(settings, origin.mesh)
     return [chains.chain("", [manager], chains.match(transport=chains.RAW, protocols=chains.PLAIN_HTTP))]
 
 

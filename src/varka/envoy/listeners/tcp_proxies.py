@@ -16,6 +16,7 @@ from varka.envoy.observing import access_log
 from varka.envoy.routing import virtual_hosts
 from varka.envoy.security import policies
 from varka.model.services import Protocol
+from varka.model.telemetry import Side
 from varka.model.traffic import WeightedDestination
 from varka.model.view import MeshSettings
 
@@ -23,10 +24,21 @@ NAME = "envoy.filters.network.tcp_proxy"
 TcpProxy = tcp_proxy_pb2.TcpProxy
 
 
-def to_cluster(cluster: str, mesh: MeshSettings, stats: Iterable[Any] = (), stat_prefix: str = "") -> Any:
+def to_cluster(cluster: str, mesh: MeshSettings, side: Side, stats: Iterable[Any] = ()) -> Any:
     """The network filter that passes everything on to one cluster."""
-    proxy = TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster, access_log=[*access_log.loggers(mesh), *stats])
+    proxy = TcpProxy(stat_prefix=cluster, cluster=cluster)
+    _log(proxy, mesh, side, stats)
     return _filter(proxy)
+
+
+def _log(proxy: Any, mesh: MeshSettings, side: Side, stats: Iterable[Any]) -> None:
+    """Metrics are told when a connection is made and when it ends, the log only when it ends."""
+    counting = list(stats)
+    for logger in access_log.loggers(mesh, side):
+        proxy.access_log.append(access_log.at_end(logger) if counting else logger)
+    if counting:
+        proxy.access_log.extend(counting)
+        proxy.access_log_options.flush_access_log_on_connected = True
 
 
 def to_destinations(origin: virtual_hosts.Origin, destinations: tuple[WeightedDestination, ...], stats: Iterable[Any] = ()) -> list[Any]:
@@ -35,9 +47,9 @@ def to_destinations(origin: virtual_hosts.Origin, destinations: tuple[WeightedDe
     The cluster of a sniffed port announces HTTP to the other sidecar, so connections that are not HTTP must say otherwise.
     """
     weighted = [choice for choice in destinations if choice.weight > 0] or list(destinations[:1])
-    loggers = [*access_log.loggers(origin.mesh), *stats]
     clusters = [virtual_hosts.cluster_of(origin, choice.destination) for choice in weighted]
-    proxy = TcpProxy(stat_prefix=clusters[0], access_log=loggers)
+    proxy = TcpProxy(stat_prefix=clusters[0])
+    _log(proxy, origin.mesh, origin.side, stats)
     _apply_policy(proxy, origin, weighted[0])
     if len(weighted) == 1:
         proxy.cluster = clusters[0]

@@ -106,7 +106,7 @@ def _chain(route: L4Route, match: L4Match | None, blocks: tuple[str, ...], origi
     condition = chains.match(server_names=server_names, blocks=subnets) if server_names or subnets else None
     if condition is not None and match is not None and match.source_subnet:
         condition.source_prefix_ranges.append(_source(match.source_subnet))
-    filters = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent())
+    filters = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent(origin.side.metrics))
     return chains.chain(_name(route, origin), filters, condition)
 
 

@@ -1,9 +1,7 @@
 """Istio's standard metrics, counted by Envoy's own stats access logger: `istio_requests_total` and its kin.
 
-Every label is a log format string. What a proxy knows of itself comes from its environment (see `peers`), what it
-knows of the other side from the endpoint's or cluster's metadata (sending) or from the kept peer headers and the
-certificate (receiving). Envoy shows the metrics with the prefix `envoy_` and missing values as `-`; `exposition` mends
-both.
+Calls of gRPC and other requests have a logger each, told apart by a look at one header, so that nothing is computed for
+the kind that a request is not of. Envoy shows the metrics with the prefix `envoy_`; `exposition` mends that.
 """
 
 from __future__ import annotations
@@ -13,13 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as data_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import wrappers_pb2
 
 from varka.envoy import messages
-from varka.envoy.observing import peer_facts
-from varka.envoy.security import peers
+from varka.envoy.observing import labels
+from varka.envoy.observing.labels import Where
+from varka.model.telemetry import Metrics
 
 NAME = "envoy.access_loggers.stats"
 SCOPE = b"\x32\x0e" + b"\x2a\x05istio" + b"\x32\x05istio"
@@ -27,142 +28,117 @@ SCOPE = b"\x32\x0e" + b"\x2a\x05istio" + b"\x32\x05istio"
 `stat_prefix` is not given, but the published messages do not have it yet. All loggers of a proxy share one scope."""
 
 LogType = data_pb2.AccessLogType
+Filter = accesslog_pb2.AccessLogFilter
+Config = stats_pb2.Config
+Labels = Mapping[str, str]
+ONE = wrappers_pb2.UInt64Value(value=1)
+OF_REQUESTS: Labels = {"response_code": "%RESPONSE_CODE%", "grpc_response_status": "", "response_flags": "%RESPONSE_FLAGS%"}
+OF_CALLS: Labels = {**OF_REQUESTS, "grpc_response_status": "%GRPC_STATUS_NUMBER%"}
+MESSAGES = "%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%"
+"""`requests,responses` of one call. No format gives one of the numbers, so it is a label here, which `exposition` adds up."""
+NEVER_CONNECTED = ("UF", "UH", "UO", "NC", "NR", "URX", "DF", "UAEX")
+"""Response flags of connections that did not reach the other side."""
 
-
-def _packed(config: Any) -> Any:
-    result = messages.packed(config)
-    result.value += SCOPE
-    return result
-
-
-def _own(fact: str) -> str:
-    return f"%ENVIRONMENT({peer_facts.FACTS[fact]})%"
-
-
-def _peer(fact: str) -> str:
-    return f"%FILTER_STATE({peers.STATE[fact]}:PLAIN)%"
-
-
-def _endpoint(key: str) -> str:
-    return f"%UPSTREAM_METADATA(istio:{key})%"
-
-
-def _cluster(key: str) -> str:
-    return f"%CLUSTER_METADATA(istio:{key})%"
-
-
-SENDING = {
-    "reporter": "source",
-    "source_workload": _own("workload"),
-    "source_canonical_service": _own("service"),
-    "source_canonical_revision": _own("revision"),
-    "source_workload_namespace": _own("namespace"),
-    "source_principal": "%UPSTREAM_LOCAL_URI_SAN%",
-    "source_app": _own("service"),
-    "source_version": _own("revision"),
-    "source_cluster": "Kubernetes",
-    "destination_workload": _endpoint("workload_name"),
-    "destination_workload_namespace": _endpoint("workload_namespace"),
-    "destination_principal": "%UPSTREAM_PEER_URI_SAN%",
-    "destination_app": _endpoint("canonical_service"),
-    "destination_version": _endpoint("canonical_revision"),
-    "destination_service": _cluster("service_host"),
-    "destination_canonical_service": _endpoint("canonical_service"),
-    "destination_canonical_revision": _endpoint("canonical_revision"),
-    "destination_service_name": _cluster("service_name"),
-    "destination_service_namespace": _cluster("service_namespace"),
-    "destination_cluster": "Kubernetes",
-    "connection_security_policy": "unknown",
+HTTP_COUNTERS = {"REQUEST_COUNT": "requests_total"}
+HISTOGRAMS = {
+    "REQUEST_DURATION": ("request_duration_milliseconds", Config.Histogram.Milliseconds, "%DURATION%"),
+    "REQUEST_SIZE": ("request_bytes", Config.Histogram.Bytes, "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"),
+    "RESPONSE_SIZE": ("response_bytes", Config.Histogram.Bytes, "%DOWNSTREAM_WIRE_BYTES_SENT%"),
 }
-REQUEST = {
-    "response_code": "%RESPONSE_CODE%",
-    "grpc_response_status": "%GRPC_STATUS_NUMBER%",
-    "response_flags": "%RESPONSE_FLAGS%",
-}
+GRPC_COUNTERS = {"GRPC_REQUEST_MESSAGES": "request_messages_total", "GRPC_RESPONSE_MESSAGES": "response_messages_total"}
 
 
-def _receiving(mutual_tls: bool, host: str, name: str, namespace: str) -> dict[str, str]:
-    return {
-        "reporter": "destination",
-        "source_workload": _peer("workload"),
-        "source_canonical_service": _peer("service"),
-        "source_canonical_revision": _peer("revision"),
-        "source_workload_namespace": _peer("namespace"),
-        "source_principal": "%DOWNSTREAM_PEER_URI_SAN%",
-        "source_app": _peer("service"),
-        "source_version": _peer("revision"),
-        "source_cluster": "Kubernetes" if mutual_tls else "unknown",
-        "destination_workload": _own("workload"),
-        "destination_workload_namespace": _own("namespace"),
-        "destination_principal": "%DOWNSTREAM_LOCAL_URI_SAN%",
-        "destination_app": _own("service"),
-        "destination_version": _own("revision"),
-        "destination_service": host or "unknown",
-        "destination_canonical_service": _own("service"),
-        "destination_canonical_revision": _own("revision"),
-        "destination_service_name": name or "unknown",
-        "destination_service_namespace": namespace or "unknown",
-        "destination_cluster": "Kubernetes",
-        "connection_security_policy": "mutual_tls" if mutual_tls else "none",
-    }
+def _grpc(yes: bool) -> Any:
+    prefix = string_pb2.StringMatcher(prefix="application/grpc")
+    header = route_components_pb2.HeaderMatcher(name="content-type", string_match=prefix, invert_match=not yes, treat_missing_header_as_empty=True)
+    return Filter(header_filter=accesslog_pb2.HeaderFilter(header=header))
 
 
-def _stat(name: str, tags: Mapping[str, str]) -> Any:
-    return stats_pb2.Config.Stat(name=name, tags=[stats_pb2.Config.Tag(name=key, value_format=value) for key, value in tags.items()])
+IS_GRPC, IS_NOT_GRPC = _grpc(True), _grpc(False)
 
 
-def _http(tags: Mapping[str, str], protocol: str) -> Any:
-    tags = {**tags, "request_protocol": protocol, **REQUEST}
-    histogram = stats_pb2.Config.Histogram
-    config = stats_pb2.Config(
-        counters=[stats_pb2.Config.Counter(stat=_stat("requests_total", tags), value_fixed=wrappers_pb2.UInt64Value(value=1))],
-        histograms=[
-            histogram(stat=_stat("request_duration_milliseconds", tags), unit=histogram.Milliseconds, value_format="%DURATION%"),
-        ],
-    )
-    return accesslog_pb2.AccessLog(name=NAME, typed_config=_packed(config))
+def _stat(name: str, tags: Labels) -> Any:
+    return Config.Stat(name=name, tags=[Config.Tag(name=key, value_format=value) for key, value in tags.items() if value])
 
 
-@lru_cache(maxsize=2)
-def of_requests_sent() -> Any:
-    """The logger of requests that this proxy sends on."""
-    return _http(SENDING, _cluster("request_protocol"))
+def _logger(config: Any, when: Any) -> Any:
+    packed = messages.packed(config)
+    packed.value += SCOPE
+    return accesslog_pb2.AccessLog(name=NAME, filter=when, typed_config=packed)
+
+
+def _http(tags: Labels, metrics: Metrics, protocol: str, grpc: bool) -> Any:
+    tags = {**tags, "request_protocol": protocol, **(OF_CALLS if grpc else OF_REQUESTS)}
+    config = Config()
+    for metric, name in HTTP_COUNTERS.items():
+        if metric not in metrics.disabled:
+            config.counters.append(Config.Counter(stat=_stat(name, labels.changed(tags, metrics, metric)), value_fixed=ONE))
+    for metric, (name, unit, value) in HISTOGRAMS.items():
+        if metric not in metrics.disabled:
+            config.histograms.append(Config.Histogram(stat=_stat(name, labels.changed(tags, metrics, metric)), unit=unit, value_format=value))
+    for metric, name in GRPC_COUNTERS.items() if grpc else ():
+        if metric not in metrics.disabled:
+            tags_of_calls = {**labels.changed(tags, metrics, metric), "messages": MESSAGES}
+            config.counters.append(Config.Counter(stat=_stat(name, tags_of_calls), value_fixed=ONE))
+    return _logger(config, IS_GRPC if grpc else IS_NOT_GRPC)
+
+
+def _of_requests(tags: Labels, metrics: Metrics) -> list[Any]:
+    found = [_http(tags, metrics, "http", grpc=False), _http(tags, metrics, "grpc", grpc=True)]
+    return [logger for logger in found if len(logger.typed_config.value) > len(SCOPE)]
+
+
+@lru_cache(maxsize=128)
+def of_requests_sent(metrics: Metrics | None) -> list[Any]:
+    """The loggers of requests that this proxy sends on."""
+    return _of_requests(labels.SENDING, metrics) if metrics is not None else []
 
 
 @lru_cache(maxsize=1024)
-def of_requests_received(mutual_tls: bool, host: str, name: str, namespace: str, grpc: bool) -> Any:
-    """The logger of requests for the application; empty names where no service points at the port."""
-    return _http(_receiving(mutual_tls, host, name, namespace), "grpc" if grpc else "http")
+def of_requests_received(where: Where, metrics: Metrics | None) -> list[Any]:
+    """The loggers of requests for the application."""
+    return _of_requests(labels.receiving(where, of_requests=True), metrics) if metrics is not None else []
 
 
-def _tcp(tags: Mapping[str, str]) -> list[Any]:
-    """Connections opened when the other side is reached, closed and bytes when they end."""
+def _of_connections(tags: Labels, metrics: Metrics) -> list[Any]:
+    """Connections opened when the other side is reached, closed and bytes when they end.
+
+    One that never reached the other side counts as opened when it ends, so that the difference is what is open.
+    """
     tags = {**tags, "request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
-    one = wrappers_pb2.UInt64Value(value=1)
-    counter = stats_pb2.Config.Counter
-    opened = stats_pb2.Config(counters=[counter(stat=_stat("tcp_connections_opened_total", tags), value_fixed=one)])
-    closed = stats_pb2.Config(
+
+    def counter(metric: str, name: str, value: str = "") -> list[Any]:
+        if metric in metrics.disabled:
+            return []
+        stat = _stat(name, labels.changed(tags, metrics, metric))
+        return [Config.Counter(stat=stat, value_format=value) if value else Config.Counter(stat=stat, value_fixed=ONE)]
+
+    opened = Config(counters=counter("TCP_OPENED_CONNECTIONS", "tcp_connections_opened_total"))
+    ended = Config(
         counters=[
-            counter(stat=_stat("tcp_connections_closed_total", tags), value_fixed=one),
-            counter(stat=_stat("tcp_received_bytes_total", tags), value_format="%BYTES_RECEIVED%"),
-            counter(stat=_stat("tcp_sent_bytes_total", tags), value_format="%BYTES_SENT%"),
+            *counter("TCP_CLOSED_CONNECTIONS", "tcp_connections_closed_total"),
+            *counter("TCP_RECEIVED_BYTES", "tcp_received_bytes_total", "%BYTES_RECEIVED%"),
+            *counter("TCP_SENT_BYTES", "tcp_sent_bytes_total", "%BYTES_SENT%"),
         ],
     )
-    return [_at(LogType.TcpUpstreamConnected, opened), _at(LogType.TcpConnectionEnd, closed)]
+    failed = Filter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=list(NEVER_CONNECTED)))
+    never = Filter(and_filter=accesslog_pb2.AndFilter(filters=[at(LogType.TcpConnectionEnd), failed]))
+    found = [(opened, at(LogType.TcpUpstreamConnected)), (opened, never), (ended, at(LogType.TcpConnectionEnd))]
+    return [_logger(config, when) for config, when in found if config.counters]
 
 
-def _at(kind: int, config: Any) -> Any:
-    when = accesslog_pb2.AccessLogFilter(log_type_filter=accesslog_pb2.LogTypeFilter(types=[kind]))
-    return accesslog_pb2.AccessLog(name=NAME, filter=when, typed_config=_packed(config))
+def at(kind: int) -> Any:
+    """A filter for one moment of a connection."""
+    return Filter(log_type_filter=accesslog_pb2.LogTypeFilter(types=[kind]))
 
 
-@lru_cache(maxsize=2)
-def of_connections_sent() -> list[Any]:
+@lru_cache(maxsize=128)
+def of_connections_sent(metrics: Metrics | None) -> list[Any]:
     """The loggers of TCP connections that this proxy sends on."""
-    return _tcp(SENDING)
+    return _of_connections(labels.SENDING_BYTES, metrics) if metrics is not None else []
 
 
 @lru_cache(maxsize=1024)
-def of_connections_received(mutual_tls: bool, host: str, name: str, namespace: str) -> list[Any]:
+def of_connections_received(where: Where, metrics: Metrics | None) -> list[Any]:
     """The loggers of TCP connections to the application."""
-    return _tcp(_receiving(mutual_tls, host, name, namespace))
+    return _of_connections(labels.receiving(where, of_requests=False), metrics) if metrics is not None else []

@@ -182,6 +182,7 @@ def catch_all(mesh: MeshSettings) -> Part:
     if mesh.outbound_registry_only:
         route.name = "block_all"
         route.direct_response.status = 502
+        route.metadata.filter_metadata["istio"].CopyFrom(messages.struct({"service_name": names.BLACK_HOLE_CLUSTER}))
     else:
         route.name = "allow_any"
         route.route.CopyFrom(route_actions.forward(None, route_actions.NO_RETRIES))

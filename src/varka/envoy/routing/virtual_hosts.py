@@ -12,6 +12,7 @@ from varka.envoy import memo, messages, names
 from varka.envoy.routing import route_actions, route_matches
 from varka.envoy.security import peers, policies
 from varka.model.services import Hostname, Service
+from varka.model.telemetry import Side
 from varka.model.traffic import Destination, Headers, HttpMatch, HttpRoute, VirtualService, WeightedDestination
 from varka.model.view import MeshSettings, OutboundView
 
@@ -30,6 +31,8 @@ class Origin:
     gateway: str = MESH
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    side: Side = field(default_factory=Side)
+    """What is told of the requests and connections."""
 
 
 _indexes: memo.Memo[dict[Hostname, Service]] = memo.Memo(64)

@@ -15,17 +15,17 @@ from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_p
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from varka.envoy import messages
-from varka.envoy.observing.peer_facts import FACTS
+from varka.envoy.observing.peer_facts import INSTEAD, SENT
 
-HEADERS = {fact: f"x-varka-peer-{fact}" for fact in FACTS}
-STATE = {fact: f"varka.peer.{fact}" for fact in FACTS}
+HEADERS = {fact: f"x-varka-peer-{fact}" for fact in SENT}
+STATE = {fact: f"varka.peer.{fact}" for fact in SENT}
 
 SEND = [
     base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key=HEADERS[fact], value=f"%ENVIRONMENT({variable})%"),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
-    for fact, variable in FACTS.items()
+    for fact, variable in SENT.items()
 ]
 """Header operations for requests into the mesh."""
 
@@ -48,5 +48,10 @@ def _filter(name: str, values: list[Any]) -> Any:
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=messages.packed(config))
 
 
-KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE[fact], "envoy.string", f"%REQ({HEADERS[fact]})%") for fact in FACTS])
+def _header(fact: str) -> str:
+    other = INSTEAD.get(fact)
+    return f"%REQ({HEADERS[fact]}?{HEADERS[other]})%" if other else f"%REQ({HEADERS[fact]})%"
+
+
+KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE[fact], "envoy.string", _header(fact)) for fact in SENT])
 """The filter that keeps what the caller said of itself."""

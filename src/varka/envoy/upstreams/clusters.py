@@ -225,4 +225,6 @@ def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
         within.name = names.INBOUND_PASSTHROUGH_CLUSTER
         within.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
         clusters.append(within)
+    for cluster in clusters:
+        cluster.metadata.filter_metadata["istio"].CopyFrom(messages.struct({"service_name": cluster.name}))
     return [messages.resource(cluster.name, cluster) for cluster in clusters]

@@ -142,6 +142,7 @@ def workload_fields(endpoint: Endpoint) -> dict[str, str]:
         "canonical_revision": revision,
         "app": labels.get("app", ""),
         "version": labels.get("version", ""),
+        "cluster": "Kubernetes" if endpoint.workload else "",
         "principal": endpoint.service_account,
     }
     return {key: value for key, value in fields.items() if value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from varka.resources import cel_expressions
 from varka.resources import telemetry as written
 from varka.resources.parsing import Meta
 from varka.resources.validation import names
@@ -27,11 +28,19 @@ def check(spec: written.Telemetry, meta: Meta, found: Findings) -> None:
         for number, override in enumerate(metrics.overrides):
             _check_override(override, f"spec.metrics[{index}].overrides[{number}]", found)
     for index, logging in enumerate(spec.access_logging):
-        if logging.filter is not None and "%" in logging.filter.expression:
-            found.warning(
-                f"spec.accessLogging[{index}].filter.expression",
-                "an access-log operator stands where a CEL expression is expected; write, for example, response.code >= 400",
-            )
+        if logging.filter is not None and logging.filter.expression:
+            _check_filter(logging.filter.expression, f"spec.accessLogging[{index}].filter.expression", found)
+
+
+def _check_filter(expression: str, path: str, found: Findings) -> None:
+    if "%" in expression:
+        found.warning(path, "an access-log operator stands where a CEL expression is expected; write, for example, response.code >= 400")
+        return
+    problem = cel_expressions.problem(expression)
+    if problem and cel_expressions.is_syntax(problem):
+        found.error(path, f"must be a CEL expression: {problem}")
+    elif problem:
+        found.warning(path, f"no proxy can evaluate the expression, everything is logged: {problem}")
 
 
 def _check_override(override: written.MetricsOverride, path: str, found: Findings) -> None:
@@ -43,3 +52,5 @@ def _check_override(override: written.MetricsOverride, path: str, found: Finding
             found.error(where, "value must be set when operation is UPSERT")
         if "%" in tag.value:
             found.warning(where, "an access-log operator stands where a CEL expression is expected; write, for example, request.host")
+        elif tag.operation == "UPSERT" and tag.value and (problem := cel_expressions.problem(tag.value)):
+            found.warning(where, f"no proxy can evaluate the expression, the label stays as it is: {problem}")

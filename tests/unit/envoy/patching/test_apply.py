@@ -95,12 +95,12 @@ def test_a_patch_that_matches_nothing_is_not_applied() -> None:
 @pytest.mark.parametrize(
     ("operation", "more", "expected"),
     [
-        ("ADD", {}, ["envoy.filters.http.set_filter_state", "mine", "envoy.filters.http.router"]),
-        ("INSERT_FIRST", {}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.router"]),
-        ("ADD", {"filterClass": "STATS"}, ["envoy.filters.http.set_filter_state", "mine", "envoy.filters.http.router"]),
-        ("ADD", {"filterClass": "AUTHN"}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.router"]),
-        ("INSERT_BEFORE", {}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.router"]),
-        ("INSERT_AFTER", {}, ["envoy.filters.http.set_filter_state", "mine", "envoy.filters.http.router"]),
+        ("ADD", {}, ["envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "mine", "envoy.filters.http.router"]),
+        ("INSERT_FIRST", {}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "envoy.filters.http.router"]),
+        ("ADD", {"filterClass": "STATS"}, ["envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "mine", "envoy.filters.http.router"]),
+        ("ADD", {"filterClass": "AUTHN"}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "envoy.filters.http.router"]),
+        ("INSERT_BEFORE", {}, ["mine", "envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "envoy.filters.http.router"]),
+        ("INSERT_AFTER", {}, ["envoy.filters.http.set_filter_state", "envoy.filters.http.grpc_stats", "mine", "envoy.filters.http.router"]),
     ],
 )
 def test_where_a_filter_goes(operation: str, more: dict[str, Any], expected: list[str]) -> None:

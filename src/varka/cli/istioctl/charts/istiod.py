@@ -89,14 +89,29 @@ def mesh_config(installation: Installation) -> dict[str, Any]:
     """The MeshConfig that the ConfigMap `istio` holds: the user's over the installation's."""
     given = dict(installation.mesh_config)
     proxy = {"discoveryAddress": f"istiod{installation.suffix}.{installation.namespace}.svc:{DISCOVERY_PORT}", **(given.pop("defaultConfig", None) or {})}
+    own = given.pop("extensionProviders", None) or []
+    named = {provider.get("name") for provider in own if isinstance(provider, dict)}
     return {
         "defaultConfig": proxy,
         "defaultProviders": {"metrics": ["prometheus"]},
+        "extensionProviders": [*own, *(provider for provider in _providers(installation) if provider["name"] not in named)],
         "enablePrometheusMerge": True,
         "rootNamespace": installation.namespace,
         "trustDomain": "cluster.local",
         **given,
     }
+
+
+def _providers(installation: Installation) -> list[dict[str, Any]]:
+    """Those that Istio's demo profile has and a Telemetry may name: the add-ons of the samples."""
+    collector = f"jaeger-collector.{installation.namespace}.svc.cluster.local"
+    outside = "opentelemetry-collector.observability.svc.cluster.local"
+    return [
+        {"name": "jaeger", "opentelemetry": {"service": collector, "port": 4317}},
+        {"name": "zipkin", "zipkin": {"service": f"zipkin.{installation.namespace}.svc.cluster.local", "port": 9411}},
+        {"name": "otel", "envoyOtelAls": {"service": outside, "port": 4317}},
+        {"name": "otel-tracing", "opentelemetry": {"service": outside, "port": 4317}},
+    ]
 
 
 def _config_maps(installation: Installation, meta: Object) -> list[Object]:

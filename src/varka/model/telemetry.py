@@ -1,0 +1,171 @@
+"""What a workload's proxy is to tell of its traffic: metrics, traces and access logs, for the requests that it sends and for those it takes.
+
+The two sides are apart because the Telemetry API lets them be (`match.mode`); a gateway only sends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from varka.model.services import Hostname
+
+
+class ProviderKind(StrEnum):
+    """Where telemetry goes; the names are the fields of MeshConfig's `extensionProviders`."""
+
+    PROMETHEUS = "prometheus"
+    FILE = "envoyFileAccessLog"
+    OTEL_LOG = "envoyOtelAls"
+    OPENTELEMETRY = "opentelemetry"
+    ZIPKIN = "zipkin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFormat:
+    """The form of a line: text, or JSON when `json` is not empty; both empty is Istio's default text."""
+
+    text: str = ""
+    json: str = ""
+    """A JSON object of fields, as text; `{}` is Istio's default fields."""
+    omit_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpExport:
+    """OTLP over HTTP instead of gRPC; times in seconds."""
+
+    path: str = "/"
+    timeout: float = 0.0
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One of `extensionProviders` that takes telemetry."""
+
+    name: str
+    kind: ProviderKind
+    service: str = ""
+    """Host of the collector, with its namespace and a slash in front where the user wrote one."""
+    port: int = 0
+    path: str = ""
+    """Of a log file, or of the collector's Zipkin endpoint."""
+    form: LogFormat = LogFormat()
+    mesh_form: bool = False
+    """The form is the one that the mesh settings give, as for the provider `envoy` that every mesh has."""
+    log_name: str = ""
+    http: HttpExport | None = None
+    max_tag_length: int = 0
+    short_trace_ids: bool = False
+    """Zipkin: 64 bits instead of 128."""
+    w3c_too: bool = False
+    """Zipkin: propagate W3C trace context beside B3."""
+    environment_resources: bool = False
+    """OpenTelemetry: add the attributes of `OTEL_RESOURCE_ATTRIBUTES`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """The service that a proxy sends telemetry to."""
+
+    host: Hostname
+    port: int
+
+
+class TagSource(StrEnum):
+    """Where the value of a span's tag comes from."""
+
+    LITERAL = "literal"
+    ENVIRONMENT = "environment"
+    HEADER = "header"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomTag:
+    """A tag of spans: a fixed value, or the name of a variable or header."""
+
+    name: str
+    source: TagSource
+    value: str
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing:
+    """Which requests of one side are traced, and where spans go."""
+
+    provider: Provider
+    collector: Collector
+    sampling: float = 1.0
+    """Per cent."""
+    custom_tags: tuple[CustomTag, ...] = ()
+    istio_tags: bool = True
+    use_request_id: bool = True
+    max_tag_length: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLog:
+    """One place that a side's requests are written to; `filter` is a CEL expression that they must meet."""
+
+    provider: Provider
+    collector: Collector | None = None
+    filter: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Istio's standard metrics of one side, by their names in the Telemetry API (`REQUEST_COUNT`)."""
+
+    disabled: frozenset[str] = frozenset()
+    tags: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """Metric → label → CEL expression; an empty expression takes the label away."""
+    reporting_interval: float = 0.0
+    """Seconds between reports of the bytes of TCP connections that stay open; 0 is Istio's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What is told of requests that are sent, or of those that are taken."""
+
+    metrics: Metrics | None = Metrics()
+    tracing: Tracing | None = None
+    logs: tuple[AccessLog, ...] | None = None
+    """None: the file that the mesh settings name, if they name one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Both sides of a workload; a gateway has the first only."""
+
+    client: Side = Side()
+    server: Side = Side()
+
+
+DEFAULT = Telemetry()
+ENVOY = Provider(name="envoy", kind=ProviderKind.FILE, path="/dev/stdout", mesh_form=True)
+BUILT_IN = (Provider(name="prometheus", kind=ProviderKind.PROMETHEUS), ENVOY)
+"""Providers that every mesh has, whatever its settings say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTelemetry:
+    """The part of MeshConfig that is about telemetry."""
+
+    providers: tuple[Provider, ...] = ()
+    metrics: tuple[str, ...] = ("prometheus",)
+    """Names of default providers, as the two that follow."""
+    tracing: tuple[str, ...] = ()
+    access_logging: tuple[str, ...] = ()
+    enable_tracing: bool = True
+    proxy_tracer: Provider | None = None
+    """The tracer of `defaultConfig.tracing`, for meshes that use no Telemetry."""
+    sampling: float | None = None
+    """Per cent, of `defaultConfig.tracing`."""
+    custom_tags: tuple[CustomTag, ...] = ()
+    max_tag_length: int = 0
+
+    def provider(self, name: str) -> Provider | None:
+        """The provider of a name; the mesh's own win over the built-in ones."""
+        return next((one for one in (*self.providers, *BUILT_IN) if one.name == name), None)
