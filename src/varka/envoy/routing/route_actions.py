@@ -94,13 +94,14 @@ def retry_policy(retries: Retries) -> Any:
 
 
 def forward(timeout: float | None, retries: Retries) -> Any:
-    """A RouteAction without its cluster."""
-    action = Action(
-        timeout=messages.duration(timeout) if timeout else messages.NO_TIME,
-        max_stream_duration=NO_STREAM_LIMIT,
-        retry_policy=retry_policy(retries),
-    )
-    return action
+    """A RouteAction without its cluster.
+
+    Without a timeout a gRPC request's own `grpc-timeout` is the limit. With one it is not asked for here, only at both ends:
+    Envoy ignores `timeout` on a route that has `max_stream_duration`.
+    """
+    if timeout:
+        return Action(timeout=messages.duration(timeout), retry_policy=retry_policy(retries))
+    return Action(timeout=messages.NO_TIME, max_stream_duration=NO_STREAM_LIMIT, retry_policy=retry_policy(retries))
 
 
 def redirect(said: Redirect) -> Any:

@@ -26,3 +26,11 @@ def test_the_same_host_may_be_tried_again() -> None:
     """`retryIgnorePreviousHosts: false` takes the predicate away."""
     assert not route_actions.retry_policy(Retries(ignore_previous_hosts=False)).retry_host_predicate
     assert [item.name for item in route_actions.retry_policy(Retries()).retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
+
+
+def test_a_timeout_is_not_undone_by_another_field() -> None:
+    """Envoy ignores `timeout` on a route that has `max_stream_duration`; without a timeout nothing limits but `grpc-timeout`."""
+    action = route_actions.forward(0.5, Retries())
+    assert (action.timeout.ToMilliseconds(), action.HasField("max_stream_duration")) == (500, False)
+    forever = route_actions.forward(None, Retries())
+    assert (forever.HasField("timeout"), forever.timeout.ToMilliseconds(), forever.HasField("max_stream_duration")) == (True, 0, True)
