@@ -1,4 +1,4 @@
-"""What resources refer to and what is not there: gateways, hosts, subsets, delegates; and hosts that are claimed twice.
+"""What resources refer to and what is not there: gateways, hosts, subsets, delegates, authorizers; and hosts claimed twice.
 
 Nothing of this keeps a configuration from being built. It tells the user why a rule has no effect.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from varka.model.discovery import hosts
+from varka.model.policies import policy_references
 from varka.model.routing.virtual_services import delegate_keys
 from varka.model.security import MutualTlsMode
 from varka.model.services import Hostname
@@ -31,6 +32,8 @@ def find(snapshot: Snapshot) -> Mapping[Ref, tuple[Condition, ...]]:
             _add(found, ("DestinationRule", rule.namespace, rule.name), [problem])
     _twice(snapshot, found)
     _server_tls(snapshot, found)
+    for ref, condition in policy_references.find(snapshot):
+        _add(found, ref, [condition])
     return {ref: tuple(items) for ref, items in sorted(found.items())}
 
 
