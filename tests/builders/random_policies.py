@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -84,6 +84,35 @@ def case(random: Random, address: str, keys: str, requests: int) -> Case:
         normalization=random.choice(MODES),
         requests=tuple(_request(random, address) for _ in range(requests)),
     )
+
+
+def extreme(address: str) -> Case:
+    """One ALLOW policy with 500 rules, most of which hold what nobody should write; only the last one matches."""
+    strange = ("[", "(?=x)", "a{1000}{1000}", "(a+)+$", "b\u00fccher", "\u0000", "x" * 4000, "\u65e5\u672c.example.com", "**", "%", " ", "\r\nx: y")
+    fields: list[Source | Operation | Condition] = []
+    for word in strange:
+        fields += [Source(principals=(word,)), Source(namespaces=(word, f"*{word}")), Source(service_accounts=(f"{word}/{word}",))]
+        fields += [Source(request_principals=(f"{word}/{word}", f"*{word}")), Source(ip_blocks=(word,)), Source(remote_ip_blocks=(word,))]
+        fields += [Operation(hosts=(word, f"*.{word}")), Operation(methods=(word,)), Operation(paths=(f"/{word}", f"/{word}/{{*}}")), Operation(ports=(word,))]
+        keys = (f"request.headers[{word}]", f"request.auth.claims[{word}]", f"experimental.envoy.filters.x[{word}]", "connection.sni", word)
+        fields += [Condition(key=key, values=(word,)) for key in keys]
+    rules = [_holding(field) for field in fields]
+    rules += [Rule(operations=(Operation(paths=(f"/page/{number}",)),)) for number in range(499 - len(rules))]
+    last = Rule(operations=(Operation(paths=("/a/{*}",), methods=("GET",)),))
+    request = Request(port=HTTP_PORT, principal=PRINCIPALS[0], source_ip=ADDRESSES[0], destination_ip=address, server_name="outbound_.80_._.web")
+    asked = (Http(path="/a/b", host="web"), Http(path="/page/1", host="web"), Http(path="/none", host="web"), Http(method="POST", path="/a/b", host="web"))
+    return Case(
+        policies=(AuthorizationPolicy(name="large", namespace="default", rules=(*rules, last)),),
+        jwt_rules=(),
+        normalization="BASE",
+        requests=tuple(replace(request, http=http) for http in asked),
+    )
+
+
+def _holding(field: Source | Operation | Condition) -> Rule:
+    if isinstance(field, Source):
+        return Rule(sources=(field,))
+    return Rule(operations=(field,)) if isinstance(field, Operation) else Rule(conditions=(field,))
 
 
 def _some(random: Random, words: Sequence[str], most: int = 2) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ def start(folder: Path, discovery: Discovery, cases: list[Case]) -> subprocess.P
 def main() -> None:
     """Set the stage, ask, print."""
     seed, number, requests = (int(argument) for argument in sys.argv[1:4])
-    rules = "".join(f"ip daddr 10.244.1.{index + 1} meta l4proto tcp redirect to :{CAPTURE + index}\n" for index in range(number))
+    rules = "".join(f"ip daddr 10.244.1.{index + 1} meta l4proto tcp redirect to :{CAPTURE + index}\n" for index in range(number + 1))
     for command in ("ip link set lo up", "ip route add local 10.244.0.0/16 dev lo"):
         subprocess.run(command.split(), check=True)
     table = RULES.format(redirects=rules)
@@ -261,13 +261,14 @@ def main() -> None:
     threading.Thread(target=echo, daemon=True).start()
     signer, random, discovery = Signer(), Random(seed), Discovery()
     cases = [random_policies.case(random, f"10.244.1.{index + 1}", signer.jwks, requests) for index in range(number)]
+    cases.append(random_policies.extreme(f"10.244.1.{number + 1}"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         envoy = start(folder, discovery, cases)
         try:
             client = Client(discovery, folder, signer)
             with ThreadPoolExecutor(8) as asking:
-                rows = [row for found in asking.map(partial(ask, client), range(number), cases) for row in found]
+                rows = [row for found in asking.map(partial(ask, client), range(len(cases)), cases) for row in found]
             time.sleep(1.2)
         finally:
             envoy.terminate()
@@ -289,14 +290,22 @@ def ask(client: Client, index: int, case: Case) -> list[dict[str, Any]]:
         rows.append(
             {
                 "label": label,
-                "status": client.ask(request, label),
+                "status": asked(client, request, label),
                 "expected": status,
                 "rule": rule,
                 "http": request.http is not None,
-                "about": repr(about) + case.normalization,
+                "about": (repr(about) + case.normalization)[:8000],
             }
         )
     return rows
+
+
+def asked(client: Client, request: Request, label: str) -> int:
+    """The status; 0 where nobody listens, as Envoy refused the configuration."""
+    try:
+        return client.ask(request, label)
+    except ConnectionRefusedError:
+        return 0
 
 
 def judged(row: dict[str, Any], log: str) -> dict[str, Any]:

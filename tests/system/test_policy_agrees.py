@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("VARKA_POLICY_SEED", "1"))
-CASES, REQUESTS = 60, 12
+CASES, REQUESTS, EXTREME = 60, 12, 4
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_envoy_accepts_every_policy(seen: Any) -> None:
 def test_every_verdict_is_asked_for(seen: Any) -> None:
     """The requests meet every outcome often enough to mean something."""
     found = [row["expected"] for row in seen["rows"]]
-    assert len(found) == CASES * REQUESTS
+    assert len(found) == CASES * REQUESTS + EXTREME
     assert min(found.count(status) for status in (200, 401, 403)) > 30
 
 
@@ -46,3 +46,9 @@ def test_envoy_and_evaluator_agree(seen: Any) -> None:
 def test_the_log_names_the_deciding_rule(seen: Any) -> None:
     """A denied request's line in the access log names the rule that the evaluator names."""
     assert [(row["logged"], row["rule"], row["about"]) for row in seen["rows"] if row["status"] == row["expected"] and row["logged"] != row["rule"]] == []
+
+
+def test_500_rules_with_nonsense(seen: Any) -> None:
+    """A policy whose rules hold broken expressions, line breaks and letters of all kinds is enforced: its good rules count."""
+    found = [row for row in seen["rows"] if row["label"].startswith(f"case-{CASES}-")]
+    assert [row["status"] for row in found] == [200, 200, 403, 403]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 ONE, ANY = "{*}", "{**}"
+LONGEST = 256
+"""What Envoy takes."""
 _LETTERS = r"A-Za-z0-9\-._~%!$&'()+,;:@="
 """What is allowed in a segment, without the asterisk; a sign stands for these only."""
 _LITERAL = re.compile(f"[{_LETTERS}]*")
@@ -26,6 +28,8 @@ def to_envoy(path: str) -> str:
 def segments(path: str) -> list[str]:
     """The template's segments, the first of which is empty; ValueError when it is malformed."""
     found = path.split("/")
+    if len(path) > LONGEST:
+        raise ValueError(f"the path template is longer than {LONGEST} characters")
     if found[0] or len(found) < 2:
         raise ValueError(f"the path template {path!r} does not begin with /")
     for segment in found:

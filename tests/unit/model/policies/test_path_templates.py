@@ -11,7 +11,7 @@ def test_to_envoy(template: str, envoy: str) -> None:
     assert path_templates.to_envoy(template) == envoy
 
 
-@pytest.mark.parametrize("template", ["{*}", "/a{*}", "/{**}/{*}", "/{**}/{**}", "/{*}*", "/{name}/{*}", "/a b/{*}", "/\n/{*}"])
+@pytest.mark.parametrize("template", ["{*}", "/a{*}", "/{**}/{*}", "/{**}/{**}", "/{*}*", "/{name}/{*}", "/a b/{*}", "/\n/{*}", f"/{'x' * 300}/{{*}}"])
 def test_malformed(template: str) -> None:
     """A sign that is no whole segment, `{**}` before another sign, and letters that no path has are refused."""
     with pytest.raises(ValueError, match="path template"):
