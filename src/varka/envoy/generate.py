@@ -82,7 +82,8 @@ def by_name(resources: Iterable[WireResource]) -> Named:
 
 
 def _of_services(view: OutboundView, mesh: MeshSettings) -> Named:
-    return _outbound_clusters.get((view, mesh), None, lambda: by_name(clusters.outbound(view, mesh)))
+    known = [view.endpoints.get(key) for key in clusters.with_addresses(view.services)]
+    return _outbound_clusters.get((view.services, view.destination_rules, mesh, *known), None, lambda: by_name(clusters.outbound(view, mesh)))
 
 
 def _all_clusters(view: ProxyView, sidecar: bool) -> Named:

@@ -15,7 +15,7 @@ from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire
 from varka.envoy.security import policies
 from varka.envoy.upstreams import balancing, circuit_breakers, endpoints, stat_names, transports, upstream_protocols
-from varka.model.services import Endpoint, Protocol, Resolution, Service, ServicePort
+from varka.model.services import Endpoint, Hostname, Protocol, Resolution, Service, ServicePort
 from varka.model.traffic import ConnectionPool, DestinationRule, TrafficPolicy
 from varka.model.view import InboundPort, MeshSettings, OutboundView
 
@@ -28,6 +28,7 @@ TYPES = {
     Resolution.PASSTHROUGH: Cluster.ORIGINAL_DST,
 }
 _outbound: memo.Memo[tuple[WireResource, ...]] = memo.Memo(32768)
+_with_addresses: memo.Memo[tuple[tuple[Hostname, int], ...]] = memo.Memo(256)
 NO_ENDPOINTS: tuple[Endpoint, ...] = ()
 
 
@@ -40,6 +41,15 @@ def outbound(view: OutboundView, mesh: MeshSettings) -> list[WireResource]:
             known = NO_ENDPOINTS if service.resolution is Resolution.EDS else view.endpoints.get((service.hostname, port.number), NO_ENDPOINTS)
             result.extend(of_port(service, port, rule, known, mesh))
     return result
+
+
+def with_addresses(services: tuple[Service, ...]) -> tuple[tuple[Hostname, int], ...]:
+    """The ports, by host, whose clusters carry their endpoints themselves; all others depend on no endpoint."""
+
+    def build() -> tuple[tuple[Hostname, int], ...]:
+        return tuple((service.hostname, port.number) for service in services if service.resolution is not Resolution.EDS for port in service.ports)
+
+    return _with_addresses.get((services,), None, build)
 
 
 def of_port(service: Service, port: ServicePort, rule: DestinationRule | None, known: tuple[Endpoint, ...], mesh: MeshSettings) -> tuple[WireResource, ...]:
