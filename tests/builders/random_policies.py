@@ -88,7 +88,7 @@ def case(random: Random, address: str, keys: str, requests: int) -> Case:
 
 def extreme(address: str) -> Case:
     """One ALLOW policy with 500 rules, most of which hold what nobody should write; only the last one matches."""
-    strange = ("[", "(?=x)", "a{1000}{1000}", "(a+)+$", "b\u00fccher", "\u0000", "x" * 4000, "\u65e5\u672c.example.com", "**", "%", " ", "\r\nx: y")
+    strange = ("[", "(?=x)", "a{1000}{1000}", "(a+)+$", "b\u00fccher", "\u0000", "x" * 4000, "\u65e5\u672c.example.com", "*x*", "%", " ", "\r\nx: y")
     fields: list[Source | Operation | Condition] = []
     for word in strange:
         fields += [Source(principals=(word,)), Source(namespaces=(word, f"*{word}")), Source(service_accounts=(f"{word}/{word}",))]
