@@ -32,6 +32,8 @@ class Redirection:
     include_inbound_ports: tuple[str, ...] = ("*",)
     exclude_inbound_ports: tuple[str, ...] = ()
     exclude_interfaces: tuple[str, ...] = ()
+    virtual_interfaces: tuple[str, ...] = ()
+    """Interfaces of virtual machines in the pod: what comes in there is what an application sends."""
 
 
 class UnsupportedError(Exception):
@@ -70,6 +72,7 @@ def parse(arguments: list[str]) -> Redirection:
         include_inbound_ports=_list(found.istio_inbound_ports),
         exclude_inbound_ports=_list(found.istio_local_exclude_ports),
         exclude_interfaces=_list(found.istio_exclude_interfaces),
+        virtual_interfaces=_list(found.kube_virt_interfaces),
     )
 
 
@@ -98,11 +101,29 @@ def ruleset(redirection: Redirection) -> str:
 
 def _inbound(redirection: Redirection) -> list[str]:
     rules = _interfaces("iifname", redirection.exclude_interfaces)
+    for name in redirection.virtual_interfaces:
+        rules += _captured(name, redirection)
     if redirection.exclude_inbound_ports:
         rules.append(f"tcp dport {_ports(redirection.exclude_inbound_ports)} return")
     if redirection.include_inbound_ports:
         rules.append(f"{_port_match(redirection.include_inbound_ports)} redirect to :{redirection.inbound_port}")
     return rules
+
+
+def _captured(interface: str, redirection: Redirection) -> list[str]:
+    """Connections from a virtual machine, under the same exceptions as those of a process in the pod."""
+    _interfaces("iifname", (interface,))
+    on, to = f'iifname "{interface}"', f"redirect to :{redirection.outbound_port}"
+    rules = []
+    if redirection.exclude_outbound_ports:
+        rules.append(f"{on} tcp dport {_ports(redirection.exclude_outbound_ports)} return")
+    if redirection.exclude_outbound_cidrs:
+        rules.append(f"{on} ip daddr {_cidrs(redirection.exclude_outbound_cidrs)} return")
+    if "*" in redirection.include_outbound_cidrs:
+        return [*rules, f"{on} meta l4proto tcp {to}"]
+    if redirection.include_outbound_cidrs:
+        rules.append(f"{on} ip daddr {_cidrs(redirection.include_outbound_cidrs)} meta l4proto tcp {to}")
+    return [*rules, f"{on} return"]
 
 
 def _outbound(redirection: Redirection) -> list[str]:

@@ -14,7 +14,7 @@ from aiohttp import web
 from varka.base.errors import VarkaError
 from varka.client.api import Object
 from varka.control import metrics
-from varka.control.injection import pods
+from varka.control.injection import pod_annotations, pods
 from varka.control.injection.options import Options
 from varka.control.serving_certificate import ServingCertificate
 
@@ -88,8 +88,12 @@ class WebhookServer:
             return {"allowed": True}
         metrics.INJECTED.inc()
         log.info("%s: proxy added", label)
+        warnings = pod_annotations.findings(meta.get("annotations") or {})
+        for warning in warnings:
+            log.warning("%s: %s", label, warning)
         patch = json.dumps(pods.patch(pod, injected)).encode()
-        return {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
+        told = {"warnings": warnings} if warnings else {}
+        return {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(patch).decode(), **told}
 
     def _failed(self, label: str, message: str) -> Object:
         metrics.INJECTION_FAILURES.inc()

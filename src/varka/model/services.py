@@ -89,6 +89,8 @@ class Service:
     mesh_external: bool = False
     headless: bool = False
     node_local: bool = False
+    prefers_near: bool = False
+    """Whether the nearest endpoints are used for as long as there are any (`trafficDistribution`)."""
     external_name: str = ""
     registry: str = "Kubernetes"
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -32,6 +32,7 @@ class ServiceSpec(Slice):
     external_name: str = ""
     internal_traffic_policy: str = ""
     publish_not_ready_addresses: bool = False
+    traffic_distribution: str = ""
 
 
 class Service(Slice):

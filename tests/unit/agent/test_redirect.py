@@ -107,3 +107,12 @@ def test_without_nft_the_container_says_what_is_missing(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", "/nonexistent")
     assert redirect.main([]) == 1
     assert "istio-iptables: cannot run nft" in capsys.readouterr().err
+
+
+def test_virtual_interfaces() -> None:
+    """What comes in from a virtual machine is captured like what an application sends, under the same exceptions."""
+    rules = redirect.ruleset(redirect.parse(["-k", "net1", "-o", "22", "-x", "10.0.0.0/8"]))
+    inbound = rules.partition("chain outbound")[0]
+    assert 'iifname "net1" tcp dport { 22 } return' in inbound
+    assert 'iifname "net1" ip daddr { 10.0.0.0/8 } return' in inbound
+    assert inbound.index('iifname "net1" meta l4proto tcp redirect to :15001') < inbound.index("redirect to :15006")

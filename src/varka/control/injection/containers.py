@@ -276,8 +276,9 @@ def _redirection(pod: Pod) -> list[str]:
     not_outbound = given("excludeOutboundPorts", str(options.proxy_setting("excludeOutboundPorts", "")))
     if not_outbound:
         arguments += ["-o", not_outbound]
-    if annotations.get("traffic.sidecar.istio.io/kubevirtInterfaces"):
-        arguments += ["-k", annotations["traffic.sidecar.istio.io/kubevirtInterfaces"]]
+    interfaces = annotations.get("istio.io/reroute-virtual-interfaces") or annotations.get("traffic.sidecar.istio.io/kubevirtInterfaces")
+    if interfaces:
+        arguments += ["-k", interfaces]
     if annotations.get("traffic.sidecar.istio.io/excludeInterfaces"):
         arguments += ["-c", annotations["traffic.sidecar.istio.io/excludeInterfaces"]]
     return [*arguments, f"--log_output_level={options.setting('global', 'logging', 'level', default=DEFAULT_LOG_LEVEL)}"]

@@ -18,6 +18,7 @@ from varka.resources.parsing import Parsed
 from varka.resources.traffic.proxy_configs import ProxyConfig
 
 ANNOTATION = "proxy.istio.io/config"
+DISCOVERY = "sidecar.istio.io/discoveryAddress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ def effective(default: Any, given: Iterable[Parsed[ProxyConfig]], root: str, pod
         selector = _selector(item)
         if item.meta.namespace == pod.namespace and selector and selector.items() <= pod.labels.items():
             merged = _over(merged, _plain(item))
+    if pod.annotations.get(DISCOVERY):
+        merged["discoveryAddress"] = pod.annotations[DISCOVERY]
     return merged
 
 

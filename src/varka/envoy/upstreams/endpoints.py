@@ -71,10 +71,10 @@ def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: Destinat
     name = names.outbound(port, subset, service.hostname)
 
     def build() -> WireResource:
-        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), own)
+        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), own, near=service.prefers_near)
         return WireResource(name=name, type_url=messages.ENDPOINT, body=_serialised(name, ranked))
 
-    return _assignments.get((found, rule), (name, own), build)
+    return _assignments.get((found, rule), (name, own, service.prefers_near), build)
 
 
 def of_subset(found: Iterable[Endpoint], rule: DestinationRule | None, subset: str) -> tuple[Endpoint, ...]:

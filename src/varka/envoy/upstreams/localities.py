@@ -36,15 +36,15 @@ class Viewpoint:
     """What holds where no DestinationRule says anything of localities."""
 
 
-def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: Viewpoint) -> tuple[Group, ...]:
-    """Group by locality, in order of name, and rank the groups as seen from `own`."""
+def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: Viewpoint, *, near: bool = False) -> tuple[Group, ...]:
+    """Group by locality, in order of name, and rank the groups as seen from `own`; `near`: also when nothing tells of failures."""
     groups = _grouped(endpoints)
     settings = (policy.load_balancer.locality if policy.load_balancer else None) or own.default
     if settings is not None and not settings.enabled:
         return groups
     if settings is not None and settings.distribute and own.locality:
         return _distributed(groups, settings.distribute, own.locality)
-    if policy.outlier_detection is None:
+    if policy.outlier_detection is None and not near:
         return groups
     if settings is not None and settings.failover_priority:
         return _by_labels(groups, settings, own)

@@ -43,6 +43,10 @@ class SliceView:
     namespace: str
 
 
+_DISTRIBUTION = "networking.istio.io/traffic-distribution"
+_NEAR = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
+
+
 def service(parsed: Parsed[kubernetes.Service], mesh: MeshSettings) -> Service:
     """The service without the identities that its endpoints bring."""
     body, meta = parsed.spec, parsed.meta
@@ -61,6 +65,7 @@ def service(parsed: Parsed[kubernetes.Service], mesh: MeshSettings) -> Service:
         resolution=resolution,
         addresses=(*addresses, *spec.external_ips) if not headless else (),
         headless=headless,
+        prefers_near=(meta.annotations.get(_DISTRIBUTION) or spec.traffic_distribution) in _NEAR,
         node_local=spec.internal_traffic_policy == "Local",
         external_name=external,
         labels=dict(meta.labels),

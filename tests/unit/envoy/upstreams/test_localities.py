@@ -73,3 +73,9 @@ def test_the_meshs_preference_holds_where_no_rule_has_one() -> None:
     assert {group.locality: group.weight for group in localities.arrange(ENDPOINTS, TrafficPolicy(), own)} == {"r1/z1": 70, "r2/z1": 30}
     off = TrafficPolicy(load_balancer=LoadBalancer(locality=LocalityLb(enabled=False)))
     assert [group.locality for group in localities.arrange(ENDPOINTS, off, own)] == ["r1/z1", "r1/z2", "r2/z1"]
+
+
+def test_near_endpoints_first() -> None:
+    """A service that prefers near endpoints has them ranked without outlier detection."""
+    own = localities.Viewpoint(locality="r1/z1")
+    assert [group.priority for group in localities.arrange(ENDPOINTS, TrafficPolicy(), own, near=True)] == [0, 1, 2]
