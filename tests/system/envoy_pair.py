@@ -289,7 +289,7 @@ def start(folder: Path, discovery: Discovery, found: Mapping[str, ProxyView]) ->
         binary = shutil.which("envoy", path=str(Path(sys.executable).parent)) or "envoy"
         environment = {**os.environ, **peer_facts.environment(peer_facts.Facts(workload=name, namespace=view.proxy.namespace, service=name, revision="v1"))}
         log = (folder / f"{name}.log").open("ab")
-        command = [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"]
+        command = [binary, "-c", str(path), "--disable-hot-restart", "--concurrency", "2", "-l", "warning", "--file-flush-interval-msec", "100"]
         envoys[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     deadline = time.monotonic() + 20
     for number in range(len(found)):
