@@ -11,19 +11,13 @@ from typing import Any
 import click
 
 from varka.base.errors import VarkaError
-from varka.cli import options
+from varka.cli import options, problems
+from varka.cli.problems import Problem
 from varka.cluster import forwards, settings, state
 
 _API_PATIENCE = 5.0
 _UNSTEADY = 5.0
 _MANY_RESTARTS = 3
-_MENDS = {
-    "ErrImagePull": "varka image add NAME -- COMMAND… makes the image known",
-    "ImagePullBackOff": "varka image add NAME -- COMMAND… makes the image known",
-    "CrashLoopBackOff": "kubectl logs --previous tells why it ends",
-    "CreateContainerConfigError": "kubectl describe pod names the ConfigMap or Secret that is missing",
-    "RunContainerError": "kubectl describe pod names the command that cannot be started",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +29,6 @@ class Process:
     restarts: int
     uptime: float
     last_exit: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is wrong, and what to do about it."""
-
-    what: str
-    mend: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +104,10 @@ async def _ask_api(folder: state.StateFolder, status: Status) -> None:
             async with http.HttpApi(target.connection, timeout=_API_PATIENCE) as api:
                 nodes = (await api.list(resources.NODES)).items
                 pods = (await api.list(resources.PODS)).items
+                configurations = [one for kind in (resources.MUTATING_WEBHOOKS, resources.VALIDATING_WEBHOOKS) for one in (await api.list(kind)).items]
+                slices, services, deployments = [
+                    (await api.list(kind)).items for kind in (resources.ENDPOINT_SLICES, resources.SERVICES, resources.DEPLOYMENTS)
+                ]
     except (VarkaError, OSError, TimeoutError) as error:
         status.problems.append(Problem(what=f"the API server does not answer: {error}", mend=f"see {folder.logs / 'node.log'}"))
         return
@@ -127,29 +117,12 @@ async def _ask_api(folder: state.StateFolder, status: Status) -> None:
     current = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded",)]
     status.pods = len(current)
     status.pods_ready = sum(_condition(pod, "Ready") for pod in current)
-    status.problems += [problem for pod in current if (problem := _pod_problem(pod)) is not None]
+    status.problems += problems.of_pods(current)
+    status.problems += problems.of_webhooks(configurations, slices, services, deployments)
 
 
 def _condition(obj: dict[str, Any], kind: str) -> bool:
     return any(one.get("type") == kind and one.get("status") == "True" for one in obj.get("status", {}).get("conditions", []))
-
-
-def _pod_problem(pod: dict[str, Any]) -> Problem | None:
-    """The first container that waits for a reason that does not go away by itself."""
-    meta, status = pod["metadata"], pod.get("status", {})
-    name = f"pod/{meta['namespace']}/{meta['name']}"
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = container.get("state", {}).get("waiting") or {}
-        reason = waiting.get("reason", "")
-        if reason in _MENDS:
-            detail = waiting.get("message", "")
-            return Problem(what=f"{name}, container {container['name']}: {reason}{': ' + detail if detail else ''}", mend=_MENDS[reason])
-    if status.get("phase") == "Failed":
-        return Problem(
-            what=f"{name} has failed: {status.get('reason') or status.get('message') or 'a container ended with an error'}",
-            mend="kubectl logs tells why; kubectl delete removes it",
-        )
-    return None
 
 
 def _duration(seconds: float) -> str:

@@ -116,6 +116,7 @@ def test_the_api_port_is_kept_from_one_start_to_the_next(home: Path) -> None:
     first = up.configure(folder, up.Wanted(name="varka"))
     assert up.configure(folder, up.Wanted(name="varka")).api_port == first.api_port
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", first.api_port))
         other.listen()
         assert up.configure(folder, up.Wanted(name="varka")).api_port != first.api_port
