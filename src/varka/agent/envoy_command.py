@@ -88,15 +88,16 @@ def _joined(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 def files(settings: ProxySettings, root: Path) -> dict[str, str]:
     """Path → content of what Envoy reads at start; `root` is the file system that the pod sees."""
-    return {BOOTSTRAP: bootstrap.dumps(_of_pod(settings, root))}
+    return {BOOTSTRAP: bootstrap.dumps(of_pod(settings, root))}
 
 
 def environment(settings: ProxySettings, root: Path) -> dict[str, str]:
     """The variables that Envoy runs with: what it says of itself in metrics."""
-    return bootstrap.environment(_of_pod(settings, root))
+    return bootstrap.environment(of_pod(settings, root))
 
 
-def _of_pod(settings: ProxySettings, root: Path) -> bootstrap.BootstrapSettings:
+def of_pod(settings: ProxySettings, root: Path) -> bootstrap.BootstrapSettings:
+    """The bootstrap's inputs, with what the pod's own files say."""
     return bootstrap_settings(settings, labels=_pod_info(root, "labels"), annotations=_pod_info(root, "annotations"))
 
 

@@ -34,6 +34,16 @@ class NetworkNamespace:
             made = socket.socket(family, kind | socket.SOCK_NONBLOCK)
         return made
 
+    def bind(self, address: str, port: int) -> socket.socket:
+        """A UDP socket in the namespace that takes what is sent to a port."""
+        made = self.open(kind=socket.SOCK_DGRAM)
+        try:
+            made.bind((address, port))
+        except OSError:
+            made.close()
+            raise
+        return made
+
     def listen(self, address: str, port: int) -> socket.socket:
         """A listening TCP socket in the namespace."""
         made = self.open()

@@ -43,6 +43,11 @@ class ProxySettings:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def captures_dns(self) -> bool:
+        """Whether the workload's DNS queries are answered beside the proxy."""
+        return self.type == "sidecar" and self.environment.get("ISTIO_META_DNS_CAPTURE", "").lower() in {"true", "1"}
+
+    @property
     def discovery(self) -> tuple[str, int]:
         """Host and port of the control plane."""
         host, _, port = self.discovery_address.rpartition(":")

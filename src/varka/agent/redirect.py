@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PROXY_MARK = 1337
 INBOUND_SOURCE = "127.0.0.6"
 """Envoy's source address for connections to its own application: never captured again (Istio's passthrough address)."""
 TABLE = "istio"
+DNS_PORT = 15053
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +38,16 @@ class Redirection:
     exclude_interfaces: tuple[str, ...] = ()
     virtual_interfaces: tuple[str, ...] = ()
     """Interfaces of virtual machines in the pod: what comes in there is what an application sends."""
+    dns: bool = False
+    """Queries to any name server go to the agent."""
 
 
 class UnsupportedError(Exception):
     """The arguments ask for something that this redirection cannot do; the message says what to use instead."""
 
 
-def parse(arguments: list[str]) -> Redirection:
-    """Read the flags of `istio-iptables`; UnsupportedError for a mode or flag value that has no effect here."""
+def parse(arguments: list[str], environment: Mapping[str, str] = NOTHING) -> Redirection:
+    """Read the flags of `istio-iptables`, and ISTIO_META_DNS_CAPTURE; UnsupportedError for a mode or flag value that has no effect here."""
     parser = argparse.ArgumentParser(prog="istio-iptables", allow_abbrev=False)
     parser.add_argument("-p", "--envoy-port", type=int, default=15001)
     parser.add_argument("-z", "--inbound-capture-port", type=int, default=15006)
@@ -56,6 +62,7 @@ def parse(arguments: list[str]) -> Redirection:
     parser.add_argument("-o", "--istio-local-outbound-ports-exclude", default="")
     parser.add_argument("-c", "--istio-exclude-interfaces", default="")
     parser.add_argument("-k", "--kube-virt-interfaces", default="")
+    parser.add_argument("--redirect-dns", action="store_true")
     parser.add_argument("--run-validation", action="store_true")
     parser.add_argument("--skip-rule-apply", action="store_true")
     parser.add_argument("--log_output_level", default="")
@@ -73,6 +80,7 @@ def parse(arguments: list[str]) -> Redirection:
         exclude_inbound_ports=_list(found.istio_local_exclude_ports),
         exclude_interfaces=_list(found.istio_exclude_interfaces),
         virtual_interfaces=_list(found.kube_virt_interfaces),
+        dns=found.redirect_dns or environment.get("ISTIO_META_DNS_CAPTURE", "").lower() in {"true", "1"},
     )
 
 
@@ -130,6 +138,7 @@ def _outbound(redirection: Redirection) -> list[str]:
     own = f"meta mark {PROXY_MARK}"
     to = f"redirect to :{redirection.outbound_port}"
     rules = [
+        *(_dns() if redirection.dns else ()),
         f'ip saddr {INBOUND_SOURCE} oifname "lo" return',
         f'{own} oifname "lo" ip daddr != 127.0.0.1 meta l4proto tcp redirect to :{redirection.inbound_port}',
         'oifname "lo" return',
@@ -148,6 +157,11 @@ def _outbound(redirection: Redirection) -> list[str]:
     elif redirection.include_outbound_cidrs:
         rules.append(f"ip daddr {_cidrs(redirection.include_outbound_cidrs)} meta l4proto tcp {to}")
     return rules
+
+
+def _dns() -> list[str]:
+    """First of all, since name servers may be on any address; the agent's own queries carry the mark."""
+    return [f"meta mark != {PROXY_MARK} {protocol} dport 53 redirect to :{DNS_PORT}" for protocol in ("udp", "tcp")]
 
 
 def _interfaces(key: str, names: tuple[str, ...]) -> list[str]:
@@ -179,7 +193,7 @@ def _cidrs(cidrs: tuple[str, ...]) -> str:
 def main(arguments: list[str]) -> int:
     """Apply the redirection in the current network namespace; the exit code."""
     try:
-        text = ruleset(parse(arguments))
+        text = ruleset(parse(arguments, os.environ))
     except UnsupportedError as error:
         print(f"istio-iptables: {error}", file=sys.stderr)
         return 1

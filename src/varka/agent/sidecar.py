@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from varka.agent import envoy_command, rootfs
+from varka.agent import envoy_command, name_server, names, rootfs
 from varka.agent.envoy_admin import EnvoyAdmin
-from varka.agent.issuance import Certificate, Issuer
+from varka.agent.issuance import RESOLV_CONF, Certificate, Issuer
+from varka.agent.name_client import NameClient
+from varka.agent.name_server import NameServer
 from varka.agent.netns import NetworkNamespace
 from varka.agent.proxy_settings import ProxySettings
 from varka.agent.sds import SecretServer
@@ -63,6 +65,12 @@ class Sidecar:
         self._secrets = SecretServer(rootfs.inside(place.root, SDS_SOCKET), place.root)
         self._status = StatusServer(settings, self._namespace, self._admin, self.drain)
         self._draining: asyncio.Task[None] | None = None
+        self._names = self._name_server() if settings.captures_dns else None
+        self._fetching: asyncio.Task[None] | None = None
+
+    def _name_server(self) -> NameServer:
+        resolver = names.parse(rootfs.inside(self._root, RESOLV_CONF).read_text(errors="replace"))
+        return NameServer(name_server.Settings(namespace=self.settings.namespace, resolver=resolver), self._namespace)
 
     @property
     def name(self) -> str:
@@ -83,12 +91,20 @@ class Sidecar:
         try:
             await self._status.start()
             await self._secrets.start()
+            if self._names is not None:
+                await self._names.start()
             certificate = await self._issue()
             on_certified()
+            self._fetch_names(certificate)
             while True:
                 certificate = await self._until_renewal(certificate)
         finally:
             await self._close()
+
+    def _fetch_names(self, first: Certificate) -> None:
+        if self._names is not None:
+            client = NameClient(self.settings, self._root, self._names.use, self._clock)
+            self._fetching = asyncio.create_task(client.run(lambda: self.certificate or first))
 
     async def drain(self) -> None:
         """Begin to end this Envoy: no new connections, a bounded wait for the open ones, then quit. Further calls have no effect."""
@@ -149,6 +165,10 @@ class Sidecar:
     async def _close(self) -> None:
         if self._draining is not None:
             self._draining.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        if self._names is not None:
+            await self._names.stop()
         await self._status.stop()
         await self._secrets.stop()
         await self._admin.close()

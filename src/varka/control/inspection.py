@@ -16,6 +16,8 @@ from varka.xds import status, types
 from varka.xds.server import Client
 
 _LEGACY = {"cds": "cluster", "lds": "listener", "rds": "route", "eds": "endpoint"}
+AGENT = "GENERATOR"
+"""In the metadata of a node that is no Envoy: what it wants."""
 COLUMNS = ("cds", "lds", "eds", "rds", "sds", "ecds")
 
 
@@ -33,7 +35,7 @@ class Inspector:
 
     def sync_status(self) -> list[dict[str, Any]]:
         """One entry a proxy: the words of `proxy-status` by type, nonces, and what the proxy refused with its reason."""
-        clients = sorted(self._pusher.clients.values(), key=lambda client: client.id)
+        clients = sorted(self._proxies(), key=lambda client: client.id)
         return [self._status(client) for client in clients]
 
     def _status(self, client: Client) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class Inspector:
 
     def endpoints(self, proxy: str) -> list[dict[str, Any]]:
         """The endpoints that one proxy is given, or that any proxy is given."""
-        client = self._find(proxy) if proxy else next(iter(self._pusher.clients.values()), None)
+        client = self._find(proxy) if proxy else next(iter(self._proxies()), None)
         found = client.resources.get(types.ENDPOINT) if client is not None else None
         return [_decoded(types.ENDPOINT, packed.resource.body) for name in found if (packed := found.get(name))] if found is not None else []
 
@@ -79,8 +81,12 @@ class Inspector:
         """Istio's resources as they were read."""
         return self._state.mesh_objects()
 
+    def _proxies(self) -> list[Client]:
+        """Envoys; agents have streams of their own."""
+        return [client for client in self._pusher.clients.values() if AGENT not in client.node.metadata]
+
     def _find(self, proxy: str) -> Client | None:
-        return next((client for client in self._pusher.clients.values() if proxy in (proxy_id(client.node.id), client.node.id)), None)
+        return next((client for client in self._proxies() if proxy in (proxy_id(client.node.id), client.node.id)), None)
 
 
 def proxy_id(node: str) -> str:

@@ -11,6 +11,7 @@ from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
 from varka.control import metrics, signing_keys, status_writer, validation
+from varka.control.addresses import AddressKeeper
 from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.debug_server import DebugServer
@@ -18,7 +19,7 @@ from varka.control.diagnosis import Diagnosis
 from varka.control.events import Recorder
 from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
-from varka.control.pipeline import MeshPipeline
+from varka.control.pipeline import MeshPipeline, Parts
 from varka.control.push import Pusher
 from varka.control.secret_access import SecretAccess
 from varka.control.serving_certificate import ServingCertificate
@@ -52,8 +53,9 @@ class Istiod:
         self._recorder = Recorder(api, settings, self._clock)
         get = signing_keys.over_http(functools.cache(lambda: signing_keys.tls_context(settings.keys_insecure)))
         self._keys = signing_keys.KeyFetcher(get, self._clock, self._changed, mode=settings.keys_fetched_by, interval=settings.keys_interval)
+        self._addresses = AddressKeeper(api, self.state, self._clock)
         self._secret_access = SecretAccess(api, self._changed, self._clock)
-        self.pipeline = MeshPipeline(self.state, settings, self._keys, self._secret_access.allowed)
+        self.pipeline = MeshPipeline(self.state, settings, Parts(keys=self._keys, may_read_secrets=self._secret_access.allowed, addresses=self._addresses))
         self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
@@ -134,6 +136,7 @@ class Istiod:
                 tasks.create_task(self._recorder.run(), name="events")
                 tasks.create_task(self._keys.run(), name="keys")
                 tasks.create_task(self.pusher.run(), name="push")
+                tasks.create_task(self._addresses.run(), name="addresses")
                 tasks.create_task(self._secret_access.run(), name="secret access")
                 self.ports["monitoring"] = await self._debug.start(self.settings.bind, self.settings.monitoring_port)
                 await self.state.synced.wait()

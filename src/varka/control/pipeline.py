@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
 from varka.client.api import Object
 from varka.control import credentials, metrics, nodes
+from varka.control.addresses import AddressKeeper
 from varka.control.parsing import ParsedObjects
 from varka.control.patch_reports import PatchReports
 from varka.control.settings import Settings
@@ -39,14 +41,24 @@ MOST_IDENTIFIED = 20_000
 """Streams whose proxies are remembered; ended ones go when it is full."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the pipeline asks on its way."""
+
+    keys: KeyFetcher
+    may_read_secrets: Callable[[str, str], bool]
+    """By namespace and service account."""
+    addresses: AddressKeeper
+
+
 class MeshPipeline:
     """Implements `push.Pipeline`."""
 
-    def __init__(self, state: ClusterState, settings: Settings, keys: KeyFetcher, may_read_secrets: Callable[[str, str], bool]) -> None:
+    def __init__(self, state: ClusterState, settings: Settings, parts: Parts) -> None:
         self._state = state
-        self._may_read_secrets = may_read_secrets
+        self._parts = parts
         self._settings = settings
-        self._keys = keys
+        self._keys = parts.keys
         self._objects = ParsedObjects(state)
         self._inputs = Inputs()
         self._mesh = MeshSettings(cluster_domain=settings.cluster_domain)
@@ -61,7 +73,9 @@ class MeshPipeline:
 
     def refresh(self) -> None:
         """Compute the mesh's state anew."""
-        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, **self._objects.current())
+        objects: dict[str, Any] = self._objects.current()
+        allocated = self._parts.addresses.update(objects.get("service_entries", ()))
+        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, allocated=allocated, **objects)
         first = self.snapshot is None
         self.patching.begin(self._inputs.envoy_filters)
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
@@ -121,6 +135,7 @@ class MeshPipeline:
             types.LISTENER: found.listeners,
             types.ROUTE: found.routes,
             types.EXTENSION: found.extensions,
+            types.NAME_TABLE: found.names,
         }
 
     def proxy_configs(self) -> tuple[Parsed[ProxyConfig], ...]:
@@ -137,7 +152,7 @@ class MeshPipeline:
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
         """Credentials from Secrets of the proxy's own namespace, if its service account may read them."""
-        if not self._may_read_secrets(proxy.namespace, proxy.service_account or "default"):
+        if not self._parts.may_read_secrets(proxy.namespace, proxy.service_account or "default"):
             return ()
         state = self._state
         return credentials.build(

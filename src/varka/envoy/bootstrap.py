@@ -88,7 +88,8 @@ class BootstrapSettings:
 def build(settings: BootstrapSettings) -> dict[str, object]:
     """The bootstrap as the JSON form of `envoy.config.bootstrap.v3.Bootstrap`."""
     return {
-        "node": _node(settings),
+        "node": node(settings),
+        **_resolver(settings),
         "admin": {"address": _address("127.0.0.1", settings.admin_port)},
         "layered_runtime": {
             "layers": [
@@ -129,6 +130,17 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
     }
 
 
+def _resolver(settings: BootstrapSettings) -> dict[str, object]:
+    """Where the agent answers DNS, Envoy's own queries go by its other port, where no address is made up."""
+    if str(settings.metadata.get("DNS_CAPTURE", "")).lower() not in {"true", "1"}:
+        return {}
+    config = {
+        "@type": f"{TYPE_PREFIX}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        "resolvers": [_address("127.0.0.1", names.DNS_UPSTREAM_PORT)],
+    }
+    return {"typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": config}}
+
+
 def environment(settings: BootstrapSettings) -> dict[str, str]:
     """The variables that Envoy must be started with beside its bootstrap: what it says of itself in metrics."""
     labels = settings.labels
@@ -151,7 +163,8 @@ def dumps(settings: BootstrapSettings) -> str:
     return json.dumps(build(settings), indent=2, sort_keys=True)
 
 
-def _node(settings: BootstrapSettings) -> dict[str, object]:
+def node(settings: BootstrapSettings) -> dict[str, object]:
+    """Who this proxy is, as every discovery request says."""
     workload = settings.workload or settings.pod
     metadata: dict[str, object] = {
         "NAME": settings.pod,
@@ -185,11 +198,11 @@ def _node(settings: BootstrapSettings) -> dict[str, object]:
         metadata["NETWORK"] = settings.network
     metadata.update(settings.metadata)
     canonical = settings.labels.get("service.istio.io/canonical-name") or settings.labels.get("app") or workload
-    node: dict[str, object] = {"id": settings.node_id, "cluster": f"{canonical}.{settings.namespace}", "metadata": metadata}
+    found: dict[str, object] = {"id": settings.node_id, "cluster": f"{canonical}.{settings.namespace}", "metadata": metadata}
     if settings.locality:
         keys = ("region", "zone", "sub_zone")
-        node["locality"] = dict(zip(keys, settings.locality.split("/"), strict=False))
-    return node
+        found["locality"] = dict(zip(keys, settings.locality.split("/"), strict=False))
+    return found
 
 
 def _stats(settings: BootstrapSettings) -> dict[str, object]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from varka.base.wire import WireResource
-from varka.envoy import memo
+from varka.envoy import memo, name_tables
 from varka.envoy.listeners import auto_passthrough, gateway_listeners, inbound_listeners, outbound_listeners
 from varka.envoy.patching import apply as patching
 from varka.envoy.patching import changing
 from varka.envoy.routing import gateway_routes, routes
 from varka.envoy.upstreams import clusters, endpoints, localities
-from varka.model import patches
+from varka.model import name_table, patches
 from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
 
 
@@ -24,6 +24,8 @@ class ProxyConfig:
     clusters: Mapping[str, WireResource] = field(default_factory=dict)
     routes: Mapping[str, WireResource] = field(default_factory=dict)
     endpoints: Mapping[str, WireResource] = field(default_factory=dict)
+    names: Mapping[str, WireResource] = field(default_factory=dict)
+    """The name table, for a proxy whose agent answers DNS."""
     extensions: Mapping[str, WireResource] = field(default_factory=dict)
     """Configurations of filters that are fetched by name."""
     applied: frozenset[tuple[str, int]] = frozenset()
@@ -36,6 +38,8 @@ Named = dict[str, WireResource]
 _outbound_clusters: memo.Memo[Named] = memo.Memo(256)
 _clusters: memo.Memo[Named] = memo.Memo(4096)
 _endpoints: memo.Memo[Named] = memo.Memo(1024)
+_names: memo.Memo[Named] = memo.Memo(1024)
+NO_NAMES: Named = {}
 _viewpoint: memo.Memo[localities.Viewpoint] = memo.Memo(4096)
 _routes: memo.Memo[Named] = memo.Memo(1024)
 _listeners: memo.Memo[Named] = memo.Memo(4096)
@@ -50,6 +54,7 @@ def generate(view: ProxyView) -> ProxyConfig:
         clusters=_all_clusters(view, sidecar),
         routes=_sidecar_routes(view) if sidecar else by_name(gateway_routes.build(view)),
         endpoints=_endpoints.get((view.outbound,), own, lambda: by_name(endpoints.outbound(view.outbound, own))),
+        names=_names.get((view.outbound,), None, lambda: by_name([name_tables.resource(name_table.build(view.outbound))])) if view.dns_capture else NO_NAMES,
     )
     return found if view.extensions is patches.NONE else _patched(view, found)
 

@@ -12,6 +12,9 @@ SO_MARK = 36
 MARK = 1337
 """Mark of every socket that a proxy opens; the redirection rules let it pass."""
 
+DNS_UPSTREAM_PORT = 15054
+"""Where an agent that captures DNS passes Envoy's own queries on, without the addresses that were made up."""
+
 XDS_CLUSTER = "xds-grpc"
 SDS_CLUSTER = "sds-grpc"
 WORKLOAD_SECRET = "default"

@@ -6,8 +6,8 @@ the stages learn what did not change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from varka.model.policies import signing_keys
@@ -23,6 +23,8 @@ class Inputs:
 
     mesh: MeshSettings = MeshSettings()
     signing_keys: KnownKeys = signing_keys.NOTHING
+    allocated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By ServiceEntry (`namespace/name`) and host: the address made up for it. Equal maps of one entry are the same object."""
     services: tuple[Parsed[kubernetes.Service], ...] = ()
     endpoint_slices: tuple[Parsed[kubernetes.EndpointSlice], ...] = ()
     pods: tuple[Parsed[kubernetes.Pod], ...] = ()

@@ -86,6 +86,8 @@ class Service:
     ports: tuple[ServicePort, ...]
     resolution: Resolution = Resolution.EDS
     addresses: tuple[str, ...] = ()
+    allocated: tuple[str, ...] = ()
+    """Addresses made up for a host that has none; they count for proxies that capture DNS."""
     mesh_external: bool = False
     headless: bool = False
     node_local: bool = False

@@ -215,5 +215,7 @@ class ProxyView:
     """In order of evaluation inputs: root namespace first, then the workload's; any action."""
     jwt_rules: tuple[JwtRule, ...] = ()
     gateways: tuple[GatewayBinding, ...] = ()
+    dns_capture: bool = False
+    """The proxy's agent answers the workload's DNS queries."""
     extensions: Extensions = patches.NONE
     telemetry: Telemetry = DEFAULT

@@ -44,6 +44,7 @@ def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
         gateways=_gateways(snapshot, proxy, who) if router else (),
         extensions=_extensions(snapshot, proxy),
         telemetry=_telemetry(snapshot, proxy, seen),
+        dns_capture=captures_dns(proxy),
     )
 
 
@@ -123,7 +124,8 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
     """Where a proxy may send requests; shared by all proxies of equal scope."""
     kept, registry, rules = snapshot.views, snapshot.registry, snapshot.destination_rules
     selecting = rules.selecting(proxy.namespace, proxy.labels)
-    key = (proxy.namespace, (scope.namespace, scope.name) if scope is not None else None, tuple(rule.name for rule in selecting))
+    captures = captures_dns(proxy)
+    key = (proxy.namespace, (scope.namespace, scope.name) if scope is not None else None, tuple(rule.name for rule in selecting), captures)
     mesh = snapshot.virtual_services.mesh
     routes = kept.get(("routes", key), (mesh, scope), partial(_routes, mesh, proxy.namespace, scope))
     if registry.all_public and (scope is None or scope.egress is None):
@@ -134,6 +136,9 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
         make = partial(_visible, registry.entries, proxy.namespace, scope, routes, asked)
         chosen = kept.get(("visible", key), (registry, routes, scope, snapshot.mesh.authorizers, snapshot.telemetry), make)
         services, endpoints = kept.tuple(("services", key), chosen.services), chosen.endpoints
+    if captures:
+        addressed = tuple(_addressed(snapshot.views, service) if service.allocated and not service.addresses else service for service in services)
+        services = kept.tuple(("addressed", key), addressed)
     policies = kept.get(("rules", key), (services, rules), partial(rules.for_services, services, proxy.namespace, proxy.labels))
     whole = kept.get(
         ("outbound", key),
@@ -143,6 +148,16 @@ def outbound(snapshot: Snapshot, proxy: Proxy, scope: Scope | None) -> OutboundV
     if scope is None or scope.egress is None:
         return whole
     return kept.get(("scoped", key), (whole, scope), partial(_scoped, kept, key, whole, scope))
+
+
+def captures_dns(proxy: Proxy) -> bool:
+    """Whether the proxy's agent answers the workload's DNS queries."""
+    return proxy.metadata.get("DNS_CAPTURE", "").lower() in {"true", "1"}
+
+
+def _addressed(kept: Kept, service: Service) -> Service:
+    """A service at the address that was made up for it."""
+    return kept.get(("addressed", service.namespace, service.hostname), (service,), partial(replace, service, addresses=service.allocated))
 
 
 def _scoped(kept: Kept, key: Hashable, whole: OutboundView, scope: Scope) -> OutboundView:

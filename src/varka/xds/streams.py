@@ -19,7 +19,7 @@ from varka.xds.resource_set import EMPTY, Packed, ResourceSet
 MAX_NAMES = 200_000
 """Names that one stream may subscribe to for one type; a proxy of 10,000 services needs far fewer."""
 WILDCARD = "*"
-WILDCARD_TYPES = (types.CLUSTER, types.LISTENER)
+WILDCARD_TYPES = (types.CLUSTER, types.LISTENER, types.NAME_TABLE)
 """Types for which a first request without names asks for everything."""
 
 

@@ -1,4 +1,4 @@
-"""Type URLs of the six discovery services, and the order in which a change must reach a proxy.
+"""Type URLs of Envoy's six discovery services and of the agent's one, and the order in which a change must reach a proxy.
 
 Clusters go before the endpoints that fill them, listeners before their routes. What is taken away goes last: a
 cluster is removed only after every route that could name it has been replaced.
@@ -14,10 +14,12 @@ ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 EXTENSION = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 SECRET = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 
-ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET)
+NAME_TABLE = PREFIX + "istio.networking.nds.v1.NameTable"
+
+ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET, NAME_TABLE)
 KNOWN = frozenset(ORDER)
 
-SHORT = {CLUSTER: "cds", ENDPOINT: "eds", LISTENER: "lds", ROUTE: "rds", EXTENSION: "ecds", SECRET: "sds"}
+SHORT = {CLUSTER: "cds", ENDPOINT: "eds", LISTENER: "lds", ROUTE: "rds", EXTENSION: "ecds", SECRET: "sds", NAME_TABLE: "nds"}
 """As metrics and status name them."""
 
 AFTER: dict[str, tuple[str, ...]] = {

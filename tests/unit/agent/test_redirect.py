@@ -116,3 +116,16 @@ def test_virtual_interfaces() -> None:
     assert 'iifname "net1" tcp dport { 22 } return' in inbound
     assert 'iifname "net1" ip daddr { 10.0.0.0/8 } return' in inbound
     assert inbound.index('iifname "net1" meta l4proto tcp redirect to :15001') < inbound.index("redirect to :15006")
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--redirect-dns"], {}), ([], {"ISTIO_META_DNS_CAPTURE": "true"})])
+def test_dns_goes_to_the_agent(arguments: list[str], environment: dict[str, str]) -> None:
+    """Queries to any name server, before anything is let pass, but the agent's own ones."""
+    lines = [line.strip() for line in redirect.ruleset(redirect.parse(arguments, environment)).splitlines()]
+    first = lines.index("type nat hook output priority -100; policy accept;")
+    assert lines[first + 1 : first + 3] == [f"meta mark != 1337 {protocol} dport 53 redirect to :15053" for protocol in ("udp", "tcp")]
+
+
+def test_dns_is_left_alone_unless_wanted() -> None:
+    """Without the setting there is no rule for it."""
+    assert "53" not in redirect.ruleset(redirect.parse([])).replace("15001", "").replace("15006", "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from varka.envoy import bootstrap
@@ -67,3 +68,10 @@ def test_an_empty_prefix_keeps_all_statistics() -> None:
     settings = bootstrap.BootstrapSettings(pod="p", namespace="n", ip="1.1.1.1", stats_prefixes=("",))
     assert "stats_matcher" not in built(settings)["stats_config"]
     assert "stats_matcher" in built()["stats_config"]
+
+
+def test_envoys_own_queries_pass_the_captured_names() -> None:
+    """Where the agent answers DNS, Envoy asks its other port, which makes no addresses up."""
+    assert "typed_dns_resolver_config" not in built()
+    config = built(replace(SETTINGS, metadata={"DNS_CAPTURE": "true"}))["typed_dns_resolver_config"]["typed_config"]
+    assert config["resolvers"] == [{"socket_address": {"address": "127.0.0.1", "port_value": 15054}}]

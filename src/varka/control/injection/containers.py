@@ -136,6 +136,7 @@ def initialiser(pod: Pod) -> Object:
         "image": pod.annotations.get("sidecar.istio.io/proxyImage") or pod.options.image("proxy_init", pod.image_type),
         **_pull_policy(pod),
         "args": _redirection(pod),
+        **_init_environment(pod),
         "resources": resources(pod),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -147,6 +148,12 @@ def initialiser(pod: Pod) -> Object:
             "runAsUser": 0,
         },
     }
+
+
+def _init_environment(pod: Pod) -> Object:
+    """`proxyMetadata`: whether DNS is captured concerns the redirection too."""
+    given = pod.config.get("proxyMetadata") or {}
+    return {"env": [_text(name, str(value)) for name, value in sorted(given.items())]} if given else {}
 
 
 def volumes(pod: Pod) -> list[Object]:

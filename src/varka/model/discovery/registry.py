@@ -180,11 +180,16 @@ def _external(inputs: Inputs, pods: Pods, peers: Peers, kept: Kept) -> Iterable[
             continue
         namespace = parsed.meta.namespace
         chosen = service_entries.selected(parsed, tuple(workloads.get(namespace, ())), tuple(nearby.get(namespace, ())))
-        needs = (parsed, inputs.mesh, *peers.inputs(namespace), *chosen)
-        yield from kept.revise(("external", parsed.meta.key), needs, partial(_hosts, parsed, inputs.mesh, chosen, peers))
+        allocated = inputs.allocated.get(parsed.meta.key, NO_ADDRESSES)
+        needs = (parsed, inputs.mesh, allocated, *peers.inputs(namespace), *chosen)
+        yield from kept.revise(("external", parsed.meta.key), needs, partial(_hosts, parsed, inputs, chosen, peers))
 
 
-def _hosts(parsed: Parsed[ServiceEntry], mesh: MeshSettings, chosen: tuple[object, ...], peers: Peers, last: tuple[Entry, ...] | None) -> tuple[Entry, ...]:
+NO_ADDRESSES: Mapping[str, str] = {}
+
+
+def _hosts(parsed: Parsed[ServiceEntry], inputs: Inputs, chosen: tuple[object, ...], peers: Peers, last: tuple[Entry, ...] | None) -> tuple[Entry, ...]:
+    mesh = inputs.mesh
     before = {entry.service.hostname: entry for entry in last or ()}
-    bases = service_entries.services(parsed, mesh)
+    bases = service_entries.services(parsed, mesh, inputs.allocated.get(parsed.meta.key, NO_ADDRESSES))
     return tuple(_complete(base, service_entries.endpoints(base, parsed, chosen, mesh, peers), before.get(base.hostname)) for base in bases)

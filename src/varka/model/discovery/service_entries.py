@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from varka.model.discovery import hosts, protocols
@@ -35,8 +36,8 @@ class Workload:
     entry: WorkloadTemplate
 
 
-def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings) -> tuple[Service, ...]:
-    """One service a host."""
+def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings, allocated: Mapping[str, str]) -> tuple[Service, ...]:
+    """One service a host; `allocated` are addresses made up for hosts."""
     spec, meta = parsed.spec, parsed.meta
     assert spec is not None
     ports = tuple(
@@ -59,6 +60,7 @@ def services(parsed: Parsed[ServiceEntry], mesh: MeshSettings) -> tuple[Service,
             ports=ports,
             resolution=_RESOLUTIONS[spec.resolution],
             addresses=tuple(address for address in spec.addresses if _is_network(address)),
+            allocated=(allocated[host],) if host in allocated else (),
             mesh_external=spec.location == "MESH_EXTERNAL",
             registry="External",
             labels=dict(meta.labels),
