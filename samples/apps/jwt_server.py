@@ -51,8 +51,16 @@ def token(claims: dict[str, object]) -> str:
 
 
 def asked_claims(query: str) -> dict[str, object]:
-    """Claims out of a query; values with commas are lists."""
-    return {name: value.split(",") if "," in value else value for name, value in parse_qsl(query)}
+    """Claims out of a query: values with commas are lists, and `org.unit` is the claim `unit` inside the claim `org`."""
+    found: dict[str, object] = {}
+    for name, value in parse_qsl(query):
+        *outer, last = name.split(".")
+        place = found
+        for key in outer:
+            inner = place.setdefault(key, {})
+            place = inner if isinstance(inner, dict) else {}
+        place[last] = value.split(",") if "," in value else value
+    return found
 
 
 class Exchange(BaseHTTPRequestHandler):

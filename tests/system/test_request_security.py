@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from tests.system.clusters import PROGRAMS, Cluster, eventually
 
 UPSTREAM = Path(__file__).parents[3] / "shared" / "istio-1.28.2" / "samples"
-SAMPLES = ("sleep/sleep.yaml", "httpbin/httpbin.yaml", "jwt-server/jwt-server.yaml", "extauthz/ext-authz.yaml")
+SAMPLES = ("sleep/sleep.yaml", "tcp-echo/tcp-echo.yaml", "httpbin/httpbin.yaml", "jwt-server/jwt-server.yaml", "extauthz/ext-authz.yaml")
 ISSUER = "testing@secret.istio.io"
 KEYS = "http://jwt-server.default.svc.cluster.local:8000"
 pytestmark = pytest.mark.skipif(not UPSTREAM.exists(), reason="the upstream samples are not on this machine")
@@ -40,6 +41,7 @@ def no_policies(mesh: Cluster) -> Iterator[None]:
     yield
     for kind in ("authorizationpolicies", "requestauthentications"):
         mesh.kubectl("delete", kind, "--all", "-n", "default")
+    settled(lambda: status(mesh, "/headers", "-H", "Authorization: Bearer x") == "200")
 
 
 def istioctl(mesh: Cluster, *arguments: str) -> str:
@@ -54,6 +56,11 @@ def curl(mesh: Cluster, *arguments: str) -> str:
 def status(mesh: Cluster, path: str, *arguments: str) -> str:
     """The status of a request to httpbin."""
     return curl(mesh, "-o", "/dev/null", "-w", "%{http_code}", *arguments, f"http://httpbin:8000{path}")
+
+
+def settled(condition: Callable[[], bool]) -> None:
+    """Wait until it holds several times in a row: each connection that was open before a change lets one more request by."""
+    eventually(lambda: all(condition() for _ in range(4)), what="the end of old connections")
 
 
 def token(mesh: Cluster, query: str) -> str:
@@ -82,12 +89,15 @@ def bearer(text: str) -> tuple[str, str]:
 
 def test_fetched_keys_decide_about_tokens(mesh: Cluster) -> None:
     """The control plane fetches the keys; good tokens pass, bad ones are refused, none at all passes, and claims arrive as headers."""
-    mesh.apply(request_authentication(outputClaimToHeaders=[{"header": "x-group", "claim": "group"}], forwardOriginalToken=True))
-    good = token(mesh, "sub=ann&group=readers")
-    eventually(lambda: status(mesh, "/get", *bearer(good + "x")) == "401", what="the refusal of a bad token")
+    claims = [{"header": "x-group", "claim": "group"}, {"header": "x-unit", "claim": "org.unit"}]
+    mesh.apply(request_authentication(outputClaimToHeaders=claims, outputPayloadToHeader="x-payload", forwardOriginalToken=True))
+    good = token(mesh, "sub=ann&group=readers&org.unit=books")
+    settled(lambda: status(mesh, "/get", *bearer(good + "x")) == "401")
     assert status(mesh, "/get") == "200"
     headers = json.loads(curl(mesh, *bearer(good), "http://httpbin:8000/headers"))["headers"]
-    assert (headers["X-Group"], headers["Authorization"]) == (["readers"], [f"Bearer {good}"])
+    assert (headers["X-Group"], headers["X-Unit"], headers["Authorization"]) == (["readers"], ["books"], [f"Bearer {good}"])
+    payload = json.loads(base64.urlsafe_b64decode(headers["X-Payload"][0] + "=="))
+    assert (payload["iss"], payload["sub"]) == (ISSUER, "ann")
 
 
 def test_claims_decide(mesh: Cluster) -> None:
@@ -95,7 +105,7 @@ def test_claims_decide(mesh: Cluster) -> None:
     mesh.apply(request_authentication())
     rule = {"from": [{"source": {"requestPrincipals": [f"{ISSUER}/*"]}}], "when": [{"key": "request.auth.claims[groups]", "values": ["writers"]}]}
     mesh.apply(policy("writers", {"rules": [rule]}))
-    eventually(lambda: status(mesh, "/get") == "403", what="the refusal of a request without token")
+    settled(lambda: status(mesh, "/get") == "403")
     assert status(mesh, "/get", *bearer(token(mesh, "sub=ann&groups=readers,writers"))) == "200"
     assert status(mesh, "/get", *bearer(token(mesh, "sub=ann&groups=readers"))) == "403"
     found = "rbac_access_denied_matched_policy[none]"
@@ -106,7 +116,7 @@ def test_keys_that_nobody_serves(mesh: Cluster) -> None:
     """Without keys every token is refused and requests without one pass; when the server is there, tokens pass again by themselves."""
     mesh.apply(request_authentication(jwksUri="http://late:8000/keys"))
     good = token(mesh, "sub=ann")
-    eventually(lambda: status(mesh, "/get", *bearer(good)) == "401", what="the refusal of tokens without keys")
+    settled(lambda: status(mesh, "/get", *bearer(good)) == "401")
     assert status(mesh, "/get") == "200"
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "late", "namespace": "istio-system"}}
     name = {"type": "ExternalName", "externalName": "jwt-server.default.svc.cluster.local"}
@@ -141,30 +151,66 @@ AUTHORIZERS = {
 @pytest.mark.parametrize("kind", sorted(AUTHORIZERS))
 def test_an_external_authorizer_decides(mesh: Cluster, kind: str) -> None:
     """What a CUSTOM policy matches is decided by the authorizer, whose headers pass; other requests are not shown to it."""
+    where = "http://httpbin:8000/headers"
     providers(mesh, [{"name": "ext", **AUTHORIZERS[kind]}])
     mesh.apply(policy("ask", {"action": "CUSTOM", "provider": {"name": "ext"}, "rules": [{"to": [{"operation": {"paths": ["/headers"]}}]}]}))
-    eventually(lambda: status(mesh, "/headers", "-H", "x-ext-authz: deny") == "403", what="the authorizer's refusal")
-    eventually(lambda: status(mesh, "/headers", "-H", "x-ext-authz: allow") == "200", what="the authorizer's consent")
-    refused = curl(mesh, "-i", "-H", "x-ext-authz: deny", "http://httpbin:8000/headers")
-    assert "x-ext-authz-check-result: denied" in refused
-    assert "denied by ext_authz" in refused
-    headers = json.loads(curl(mesh, "-H", "x-ext-authz: allow", "http://httpbin:8000/headers"))["headers"]
-    assert headers["X-Ext-Authz-Check-Result"] == ["allowed"]
+    eventually(lambda: "x-ext-authz-check-result: denied" in curl(mesh, "-i", "-H", "x-ext-authz: deny", where), what="the authorizer's refusal")
+    eventually(lambda: '"X-Ext-Authz-Check-Result": ["allowed"]' in curl(mesh, "-H", "x-ext-authz: allow", where), what="the authorizer's consent")
+    settled(lambda: "denied by ext_authz" in curl(mesh, "-H", "x-ext-authz: deny", where))
     assert status(mesh, "/get", "-H", "x-ext-authz: deny") == "200"
+
+
+def test_connections_are_shown_to_an_authorizer(mesh: Cluster) -> None:
+    """Bytes that are not HTTP are let through by a gRPC authorizer or not at all."""
+    providers(mesh, [{"name": "ext", **AUTHORIZERS["grpc"]}])
+    say = ("exec", "deploy/sleep", "-c", "sleep", "--", "sh", "-c", "echo some bytes | nc -w 3 tcp-echo 9000")
+    eventually(lambda: "some bytes" in mesh.kubectl(*say, check=False).stdout, what="the echo")
+    rule = {"action": "CUSTOM", "provider": {"name": "ext"}, "rules": [{"to": [{"operation": {"ports": ["9000"]}}]}]}
+    mesh.apply(policy("ask", {"selector": {"matchLabels": {"app": "tcp-echo"}}, **rule}))
+    eventually(lambda: "some bytes" not in mesh.kubectl(*say, check=False).stdout, what="the refusal")
+    assert "[gRPC][denied]" in mesh.kubectl("logs", "deploy/ext-authz").stdout
+
+
+def test_an_authorizer_that_does_not_answer(mesh: Cluster) -> None:
+    """`failOpen` lets requests by, `statusOnError` is the answer otherwise."""
+    nobody = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nobody", "namespace": "default"}}
+    mesh.apply(json.dumps({**nobody, "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]}}))
+    service = {"service": "nobody.default.svc.cluster.local", "port": 80, "timeout": "1s"}
+    providers(mesh, [{"name": "ext", "envoyExtAuthzHttp": {**service, "statusOnError": "503"}}])
+    mesh.apply(policy("ask", {"action": "CUSTOM", "provider": {"name": "ext"}, "rules": [{}]}))
+    eventually(lambda: status(mesh, "/get") == "503", what="the status of the error")
+    providers(mesh, [{"name": "ext", "envoyExtAuthzHttp": {**service, "failOpen": True}}])
+    eventually(lambda: status(mesh, "/get") == "200", what="the open door")
+
+
+def test_dry_run_counts(mesh: Cluster) -> None:
+    """A policy in dry run refuses nothing, and Envoy counts what it would have refused."""
+    dry = json.loads(policy("try", {"action": "DENY", "rules": [{}]}))
+    dry["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+    mesh.apply(json.dumps(dry))
+    stats = ("exec", "deploy/httpbin", "-c", "istio-proxy", "--", "curl", "-s", "localhost:15000/stats?filter=istio_dry_run_deny_.*shadow_denied")
+
+    def refused() -> int:
+        assert status(mesh, "/get") == "200"
+        return sum(int(line.rpartition(": ")[2]) for line in mesh.kubectl(*stats).stdout.splitlines())
+
+    eventually(refused, what="the count")
 
 
 def test_an_authorizer_that_is_not_there(mesh: Cluster) -> None:
     """A CUSTOM policy whose provider nobody defined refuses what it matches."""
     mesh.apply(policy("ask", {"action": "CUSTOM", "provider": {"name": "nobody"}, "rules": [{"to": [{"operation": {"paths": ["/headers"]}}]}]}))
-    eventually(lambda: status(mesh, "/headers", "-H", "x-ext-authz: allow") == "403", what="the refusal")
+    settled(lambda: status(mesh, "/headers", "-H", "x-ext-authz: allow") == "403")
     assert status(mesh, "/get") == "200"
+    told = "no external authorizer 'nobody'"
+    eventually(lambda: told in json.dumps(mesh.get("authorizationpolicy", "ask", "-n", "default").get("status", {})), what="the condition on the policy")
 
 
 def test_what_a_person_is_told(mesh: Cluster) -> None:
     """`authz check` lists what the proxy enforces, `authz explain` says what becomes of a request, and the proxy does just that."""
     mesh.apply(policy("readers", {"rules": [{"from": [{"source": {"serviceAccounts": ["sleep"]}}], "to": [{"operation": {"methods": ["GET"]}}]}]}))
     mesh.apply(policy("no-admin", {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin*"]}}]}]}))
-    eventually(lambda: status(mesh, "/admin") == "403", what="the policies")
+    settled(lambda: status(mesh, "/admin") == status(mesh, "/post", "-X", "POST") == "403")
     listed = istioctl(mesh, "x", "authz", "check", "deploy/httpbin").splitlines()
     assert [line.split() for line in listed] == [
         ["ACTION", "AuthorizationPolicy", "RULES"], ["DENY", "no-admin.default", "1"], ["ALLOW", "readers.default", "1"],
@@ -180,3 +226,14 @@ def test_what_a_person_is_told(mesh: Cluster) -> None:
         assert status(mesh, path, "-X", method) == ("403" if verdict == "denied" else "200")
     everybody = istioctl(mesh, "x", "authz", "explain", "deploy/httpbin")
     assert "cluster.local/ns/default/sa/sleep" in everybody and "anyone without a certificate" in everybody
+
+
+def test_proxies_fetch_keys_if_they_are_told_to(mesh: Cluster) -> None:
+    """With PILOT_JWT_ENABLE_REMOTE_JWKS the proxy asks the issuer's service itself, and the control plane does not."""
+    mesh.kubectl("set", "env", "deployment/istiod", "-n", "istio-system", "PILOT_JWT_ENABLE_REMOTE_JWKS=envoy")
+    mesh.kubectl("rollout", "status", "deployment/istiod", "-n", "istio-system", "--timeout=60s", timeout=90)
+    mesh.apply(request_authentication())
+    good = token(mesh, "sub=ann")
+    eventually(lambda: status(mesh, "/get", *bearer(good + "x")) == "401", seconds=60, what="the refusal of a bad token")
+    eventually(lambda: status(mesh, "/get", *bearer(good)) == "200", what="the consent to a good one")
+    assert "remote_jwks" in mesh.kubectl("exec", "deploy/httpbin", "-c", "istio-proxy", "--", "curl", "-s", "localhost:15000/config_dump").stdout
