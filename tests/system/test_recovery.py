@@ -45,8 +45,9 @@ def test_pods_outlive_the_node(populated: Cluster) -> None:
 
 @pytest.mark.parametrize("what", ["init", "supervisor", "keep"])
 def test_pods_start_again_when_their_namespaces_have_ended(populated: Cluster, what: str) -> None:
-    """After a killed init, a killed supervisor, and down --keep the stored pods run and keep their addresses."""
+    """After a killed init, a killed supervisor, and down --keep the stored pods run, keep their addresses and count one more restart."""
     before = populated.get("pod", "client")["status"]["podIP"]
+    assert restarts(populated) == [0, 0, 0]
     if what == "keep":
         populated.varka("down", "--keep")
     else:
@@ -57,3 +58,9 @@ def test_pods_start_again_when_their_namespaces_have_ended(populated: Cluster, w
         populated.up()
     eventually(lambda: asks(populated) == "200 200 200 200 200 200", what="the service")
     assert populated.get("pod", "client")["status"]["podIP"] == before
+    eventually(lambda: restarts(populated) == [1, 1, 1], what="the counts of restarts")
+
+
+def restarts(cluster: Cluster) -> list[int]:
+    """How often the containers of the three pods were started again."""
+    return [status["restartCount"] for pod in cluster.get("pods")["items"] for status in pod["status"]["containerStatuses"]]

@@ -31,6 +31,16 @@ KILL_SECONDS = 5.0
 MESSAGE_LIMIT, MESSAGE_LOG_LINES, MESSAGE_LOG_LIMIT = 4096, 80, 2048
 
 
+def earlier_runs(pod: Object) -> dict[str, int]:
+    """Container → the number of its newest run, for those that the pod's status says were started.
+
+    What is in files ends with the pod's namespaces; the count of restarts does not.
+    """
+    status = pod.get("status") or {}
+    entries = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    return {entry["name"]: int(entry.get("restartCount") or 0) for entry in entries if entry.get("containerID")}
+
+
 class ContainerRunner:
     """Keeps one container as its spec and the pod's restart policy want it."""
 
@@ -150,7 +160,7 @@ class ContainerRunner:
     async def _start(self) -> None:
         worker, state = self._worker, self.state
         runs = self._runs()
-        attempt = runs[-1] + 1 if runs else 0
+        attempt = (runs[-1] if runs else worker.earlier.get(state.name, -1)) + 1
         message = self.file(attempt, "message")
         message.write_bytes(b"")
         message.chmod(0o666)

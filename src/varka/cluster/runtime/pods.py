@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import ApiError, Object
-from varka.cluster.runtime import etc_files, probes, telling
+from varka.cluster.runtime import containers, etc_files, probes, telling
 from varka.cluster.runtime.catalog import Catalog
 from varka.cluster.runtime.containers import ContainerRunner
 from varka.cluster.runtime.shim import client as shim_client
@@ -67,10 +67,21 @@ class PodWorker:
         self.visible = runtime.settings.visible
         self.runners: dict[str, ContainerRunner] = {}
         self.volumes = Volumes(pod, self.folder / "volumes", self.find, runtime.mint, runtime.settings.hidden)
+        self.earlier = containers.earlier_runs(pod)
+        """Container → the number of its newest run, as the object's status had it when this worker began."""
         self._state = PodState(
-            containers=[ContainerState(name=each["name"], image=each["image"]) for each in pod["spec"]["containers"]],
+            containers=[
+                ContainerState(name=each["name"], image=each["image"], restarts=self.earlier.get(each["name"], 0)) for each in pod["spec"]["containers"]
+            ],
             inits=[
-                ContainerState(name=each["name"], image=each["image"], init=True, restartable=each.get("restartPolicy") == "Always", waiting="PodInitializing")
+                ContainerState(
+                    name=each["name"],
+                    image=each["image"],
+                    init=True,
+                    restartable=each.get("restartPolicy") == "Always",
+                    waiting="PodInitializing",
+                    restarts=self.earlier.get(each["name"], 0),
+                )
                 for each in pod["spec"].get("initContainers") or []
             ],
             host_ip=runtime.settings.node_ip,
@@ -212,7 +223,7 @@ class PodWorker:
         states = [(each, state, rule) for each, state in zip(spec.get("initContainers") or [], self._state.inits, strict=True)]
         states += [(each, state, policy) for each, state in zip(spec["containers"], self._state.containers, strict=True)]
         runners = [ContainerRunner(self, *each) for each in states]
-        resumed = self.taken_back and any((self.folder / "containers" / each.name / "0.json").exists() for each in self._state.containers)
+        resumed = self.taken_back and any(any((self.folder / "containers" / each.name).glob("[0-9]*.json")) for each in self._state.containers)
         for runner in runners[: len(self._state.inits)]:
             if not await self._init(runner, resumed):
                 return

@@ -24,6 +24,7 @@ class Worker:
         self.pod: Object = {"status": status or {}}
         self.backoff_first = 10.0
         self.mounts: dict[str, str] = {}
+        self.earlier = containers.earlier_runs(self.pod)
         self.touched = 0
 
     def container_id(self, container: str, attempt: int) -> str:
@@ -145,3 +146,13 @@ def test_path() -> None:
 def test_duration(seconds: float, text: str) -> None:
     """Waits are told as Go writes durations."""
     assert containers._duration(seconds) == text
+
+
+def test_the_count_of_restarts_outlives_the_files() -> None:
+    """From the pod's status, for containers that were started; one that never was begins at nought."""
+    started = {"name": "a", "restartCount": 3, "containerID": "varka://1"}
+    waiting = {"name": "b", "restartCount": 0, "state": {"waiting": {}}}
+    first = {"name": "i", "restartCount": 0, "containerID": "varka://2"}
+    pod = {"status": {"containerStatuses": [started, waiting], "initContainerStatuses": [first]}}
+    assert containers.earlier_runs(pod) == {"a": 3, "i": 0}
+    assert containers.earlier_runs({}) == {}
