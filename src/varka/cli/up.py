@@ -24,6 +24,8 @@ _POLL = 0.01
 _SIGN_IN = 10.0
 _USUAL_API_PORT = 6443
 MESH_IMAGES = Path(__file__).with_name("mesh_images.yaml")
+GATEWAY_API = Path(__file__).with_name("gateway_api.json")
+"""The definitions of the Gateway API, made by `python -m varka.resources.gateway_api`."""
 SAMPLE_IMAGES = Path(__file__).parents[3] / "samples" / "images.yaml"
 """Present in a clone of the project, not in an installed package."""
 _NODE_AGENT = ["{python}", "-P", "-m", "varka.agent", "--state", "{state}"]
@@ -86,7 +88,7 @@ def configure(folder: state.StateFolder, wanted: Wanted) -> settings.ClusterSett
     egress = base.egress if wanted.egress is None else wanted.egress
     own = tuple(str(file) for file in (MESH_IMAGES, SAMPLE_IMAGES) if file.exists())
     given = wanted.catalogs if wanted.catalogs is not None else tuple(file for file in base.catalogs if file not in own)
-    chosen = replace(base, api_port=port, egress=egress, catalogs=(*own, *given), commands={"agent": _NODE_AGENT})
+    chosen = replace(base, api_port=port, egress=egress, catalogs=(*own, *given), definitions=(str(GATEWAY_API),), commands={"agent": _NODE_AGENT})
     settings.save(chosen, folder.settings)
     return chosen
 

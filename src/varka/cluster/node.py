@@ -24,7 +24,8 @@ import uvloop
 import varka
 from varka.base import logs
 from varka.base.clock import SystemClock
-from varka.client.api import Api, Object
+from varka.client import manifests, resources
+from varka.client.api import Api, ApiError, Object
 from varka.client.informers import Informers, Key
 from varka.cluster import settings, state
 from varka.cluster.apiserver import plugins, server
@@ -104,9 +105,20 @@ class Node:
             group.create_task(self._controllers(api, pki, ready), name="controllers")
             await ready.wait()
             group.create_task(pods.run(), name="runtime")
+            group.create_task(self._define(api), name="definitions")
             api_server.ready = True
             self._tell(self._folder.ready_file, begin)
             log.info("the node is ready after %.2f s", time.monotonic() - begin)
+
+    async def _define(self, api: Api) -> None:
+        """Create the kinds that the cluster has from the start."""
+        for file in self._config.definitions:
+            for definition in manifests.load(Path(file).read_text()):
+                try:
+                    await api.create(resources.CUSTOM_RESOURCE_DEFINITIONS, definition)
+                except ApiError as error:
+                    if error.code != 409:
+                        log.error("%s is not defined: %s", definition["metadata"]["name"], error)
 
     def _runtime(self, api: Api) -> runtime.Runtime:
         config, folder = self._config, self._folder

@@ -44,6 +44,8 @@ class ClusterSettings:
     """Further processes that `init` keeps running in the node's namespaces: name → command line; `{python}` and `{state}` are filled in."""
     catalogs: tuple[str, ...] = ()
     """Further image catalogs (YAML files), beside the runtime's own and the user's `images.yaml`."""
+    definitions: tuple[str, ...] = ()
+    """Files (YAML) of CustomResourceDefinitions that the cluster has from the start; one that is there already is left as it is."""
 
     @property
     def context(self) -> str:
@@ -55,7 +57,7 @@ def load(path: Path) -> ClusterSettings:
     """The settings in `path`; VarkaError when the file is missing or damaged."""
     try:
         raw = json.loads(path.read_text())
-        raw["catalogs"] = tuple(raw.get("catalogs", ()))
+        raw |= {name: tuple(raw.get(name, ())) for name in ("catalogs", "definitions")}
         return ClusterSettings(**raw)
     except FileNotFoundError as error:
         raise VarkaError(f"no cluster in {path.parent}", "start one with varka up") from error

@@ -17,6 +17,7 @@ from varka.control.ca_service import CertificateService, Lifetimes
 from varka.control.debug_server import DebugServer
 from varka.control.diagnosis import Diagnosis
 from varka.control.events import Recorder
+from varka.control.gateway_api.keeper import GatewayKeeper
 from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
 from varka.control.pipeline import MeshPipeline, Parts
@@ -27,6 +28,7 @@ from varka.control.settings import Settings
 from varka.control.state import ClusterState
 from varka.control.webhook_server import BundlePatcher, WebhookServer
 from varka.identity.authority import Authority
+from varka.model.snapshot import Snapshot
 from varka.rpc.server import Server
 from varka.xds import server as xds_server
 
@@ -70,15 +72,20 @@ class Istiod:
         )
         self.pipeline.told = partial(self._recorder.mesh_config, f"istio{settings.suffix}")
         self.pipeline.patching.changed = lambda: self._status.changed("config")
+        self._gateways = GatewayKeeper(api, self.state, settings, self._clock, self._snapshot)
         inspector = Inspector(self.pusher, self.state, settings, self.ready)
         version = {"version": settings.version, "revision": settings.revision, "component": "pilot"}
         self._debug = DebugServer(inspector, version)
+
+    def _snapshot(self) -> Snapshot | None:
+        return self.pipeline.snapshot
 
     def _changed(self, reason: str) -> None:
         if reason == "secret":
             self._keeper.changed(self.state.secrets.get(CACERTS, self.settings.namespace))
         self.pusher.changed(reason)
         self._status.changed(reason)
+        self._gateways.changed()
 
     def _authority_changed(self, found: Authority) -> None:
         chain, key, root = self._keeper.serving_certificate()
@@ -144,6 +151,7 @@ class Istiod:
                 tasks.create_task(self._roots.run(), name="roots")
                 tasks.create_task(self._bundles.run(), name="bundles")
                 tasks.create_task(self._status.run(), name="status")
+                tasks.create_task(self._gateways.run(), name="gateways")
                 self.ports["secure"] = await server.start(self.settings.bind, self.settings.secure_port, self._grpc_certificate.context)
                 self.ports["webhook"] = await self._webhooks.start(self.settings.bind, self.settings.webhook_port)
                 log.info("serving %s", ", ".join(f"{name} on {port}" for name, port in self.ports.items()))

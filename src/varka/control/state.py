@@ -21,10 +21,12 @@ from varka.client.api import Api, Gvr, Object
 from varka.client.informers import Informer
 from varka.control import metrics
 from varka.control.settings import Settings
+from varka.resources.gateway_api import kinds as gateway_api
 
 log = logging.getLogger("varka.control.state")
 
 NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
+GATEWAY_API = gateway_api.GROUP
 MESH_KINDS: dict[str, tuple[str, ...]] = {
     NETWORKING: (
         "gateways",
@@ -40,9 +42,18 @@ MESH_KINDS: dict[str, tuple[str, ...]] = {
     SECURITY: ("authorizationpolicies", "peerauthentications", "requestauthentications"),
     "telemetry.istio.io": ("telemetries",),
     "extensions.istio.io": ("wasmplugins",),
+    GATEWAY_API: tuple(kind.plural for kind in gateway_api.KINDS),
 }
 _RESOURCES = {one.gvr: one for one in resources.BUILTIN}
-CORE_KINDS = (resources.NAMESPACES, resources.SERVICES, resources.ENDPOINT_SLICES, resources.PODS, resources.NODES)
+CORE_KINDS = (
+    resources.NAMESPACES,
+    resources.SERVICES,
+    resources.ENDPOINT_SLICES,
+    resources.PODS,
+    resources.NODES,
+    resources.INGRESSES,
+    resources.INGRESS_CLASSES,
+)
 SYNC_SECONDS = 30.0
 AUTHORITY_KEYS = ("cacert", "ca.crt")
 """A ConfigMap with one of these may hold what a gateway checks its clients' certificates against."""
@@ -86,10 +97,10 @@ class ClusterState:
 
     def mesh_objects(self) -> list[Object]:
         """All objects of Istio's kinds, with apiVersion and kind."""
-        return [obj for gvr in sorted(self._mesh) for obj in self._mesh[gvr].items.values()]
+        return [obj for gvr in sorted(self._mesh) if gvr.group != GATEWAY_API for obj in self._mesh[gvr].items.values()]
 
     def mesh_informers(self) -> Mapping[Gvr, Informer]:
-        """The informers of Istio's kinds that are served now."""
+        """The informers of the kinds of Istio and of the Gateway API that are served now."""
         return self._mesh
 
     @property
@@ -269,5 +280,7 @@ ASPECTS: dict[Gvr, Callable[[Object], object]] = {
     resources.ENDPOINT_SLICES: _whole,
     resources.PODS: _pod,
     resources.NODES: _labels_only,
+    resources.INGRESSES: all_but_status,
+    resources.INGRESS_CLASSES: all_but_status,
 }
 """The part of each core kind that configuration depends on; an object that differs elsewhere counts as unchanged."""

@@ -18,7 +18,7 @@ from varka.client.api import Api, ApiError, Gvr, Object
 from varka.control import statuses, validation
 from varka.control.diagnosis import Diagnosis
 from varka.control.settings import Settings
-from varka.control.state import ClusterState
+from varka.control.state import GATEWAY_API, ClusterState
 from varka.resources.conditions import Condition
 
 log = logging.getLogger("varka.control.status")
@@ -99,6 +99,8 @@ class StatusWriter:
     async def _write_all(self) -> None:
         current: set[str] = set()
         for gvr, informer in list(self._state.mesh_informers().items()):
+            if gvr.group == GATEWAY_API:
+                continue
             for obj in informer:
                 uid = str(obj["metadata"].get("uid") or "")
                 current.add(uid)

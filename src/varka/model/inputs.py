@@ -14,6 +14,9 @@ from varka.model.policies import signing_keys
 from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
 from varka.resources import Parsed, extensions, kubernetes, security, telemetry
+from varka.resources.gateway_api import gateways as gateway_api
+from varka.resources.gateway_api import routes
+from varka.resources.gateway_api.kinds import GROUP
 from varka.resources.traffic import destination_rules, envoy_filters, gateways, proxy_configs, service_entries, sidecars, virtual_services, workloads
 
 
@@ -44,6 +47,15 @@ class Inputs:
     """Read when pods are made, and by no stage."""
     wasm_plugins: tuple[Parsed[extensions.WasmPlugin], ...] = ()
     telemetries: tuple[Parsed[telemetry.Telemetry], ...] = ()
+    gateway_classes: tuple[Parsed[gateway_api.GatewayClass], ...] = ()
+    gateway_api_gateways: tuple[Parsed[gateway_api.Gateway], ...] = ()
+    reference_grants: tuple[Parsed[gateway_api.ReferenceGrant], ...] = ()
+    http_routes: tuple[Parsed[routes.HttpRoute], ...] = ()
+    grpc_routes: tuple[Parsed[routes.GrpcRoute], ...] = ()
+    tls_routes: tuple[Parsed[routes.TlsRoute], ...] = ()
+    tcp_routes: tuple[Parsed[routes.TcpRoute], ...] = ()
+    ingresses: tuple[Parsed[kubernetes.Ingress], ...] = ()
+    ingress_classes: tuple[Parsed[kubernetes.IngressClass], ...] = ()
 
 
 FIELDS: dict[tuple[str, str], str] = {
@@ -61,6 +73,15 @@ FIELDS: dict[tuple[str, str], str] = {
     ("networking.istio.io", "EnvoyFilter"): "envoy_filters",
     ("networking.istio.io", "ProxyConfig"): "proxy_configs",
     ("extensions.istio.io", "WasmPlugin"): "wasm_plugins",
+    (GROUP, "GatewayClass"): "gateway_classes",
+    (GROUP, "Gateway"): "gateway_api_gateways",
+    (GROUP, "ReferenceGrant"): "reference_grants",
+    (GROUP, "HTTPRoute"): "http_routes",
+    (GROUP, "GRPCRoute"): "grpc_routes",
+    (GROUP, "TLSRoute"): "tls_routes",
+    (GROUP, "TCPRoute"): "tcp_routes",
+    ("networking.k8s.io", "Ingress"): "ingresses",
+    ("networking.k8s.io", "IngressClass"): "ingress_classes",
     ("security.istio.io", "PeerAuthentication"): "peer_authentications",
     ("security.istio.io", "RequestAuthentication"): "request_authentications",
     ("security.istio.io", "AuthorizationPolicy"): "authorization_policies",

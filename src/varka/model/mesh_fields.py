@@ -22,10 +22,6 @@ MESH: Mapping[str, str] = {
     "configSources": "configuration is read from the API server",
     "enableEnvoyAccessLogService": "access logs go to files and to OpenTelemetry",
     "hboneSettings": _SIDECARS,
-    "ingressClass": "Ingress resources are not served",
-    "ingressControllerMode": "Ingress resources are not served",
-    "ingressSelector": "Ingress resources are not served",
-    "ingressService": "Ingress resources are not served",
     "networks": _ONE,
     "proxyHttpPort": "traffic is redirected; no proxy port is opened",
     "serviceScopeConfigs": _SIDECARS,
@@ -84,10 +80,6 @@ PROXY: Mapping[str, str] = {
 _DEFAULTS: Mapping[str, Any] = {
     "binaryPath": "/usr/local/bin/envoy",
     "configPath": "./etc/istio/proxy",
-    "ingressClass": "istio",
-    "ingressControllerMode": "STRICT",
-    "ingressSelector": "ingressgateway",
-    "ingressService": "istio-ingressgateway",
     "serviceCluster": "istio-proxy",
     "statNameLength": 189,
 }

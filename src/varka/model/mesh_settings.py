@@ -32,6 +32,10 @@ _TEXTS = {
     "accessLogFile": "access_log_file",
     "accessLogFormat": "access_log_format",
     "inboundClusterStatName": "inbound_stat_name",
+    "ingressClass": "ingress_class",
+    "ingressControllerMode": "ingress_controller_mode",
+    "ingressSelector": "ingress_selector",
+    "ingressService": "ingress_service",
     "outboundClusterStatName": "outbound_stat_name",
 }
 _DURATIONS = {

@@ -16,6 +16,8 @@ from varka.model.discovery.registry import Registry
 from varka.model.extending import envoy_filters, wasm_plugins
 from varka.model.extending.envoy_filters import EnvoyFilters
 from varka.model.extending.wasm_plugins import WasmPlugins
+from varka.model.gateway_api import translation
+from varka.model.gateway_api.translation import Translation
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept, Memo
 from varka.model.policies import authorization, peer_authentication, telemetry
@@ -49,6 +51,8 @@ class Snapshot:
     envoy_filters: EnvoyFilters
     wasm_plugins: WasmPlugins
     telemetry: Telemetries
+    gateway_api: Translation
+    """What Gateway API and Ingress come to; its gateways and routes are among the others."""
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
     memo: Memo = field(repr=False)
@@ -67,14 +71,20 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
     found = memo.stage("pods", (inputs.pods, inputs.nodes, mesh), partial(pods.index, inputs.pods, inputs.nodes, mesh))
     peers = memo.stage("peers", (inputs.peer_authentications, root), partial(peer_authentication.index, inputs.peer_authentications, root))
     services = (inputs.services, inputs.endpoint_slices, inputs.service_entries, inputs.workload_entries)
+    known = memo.stage("registry", (*services, inputs.allocated, mesh, found, peers), partial(registry.build, inputs, found, peers))
+    translated = memo.stage("gateway api", (*translation.inputs_of(inputs), known.services), partial(translation.translate, inputs, known.services))
+    routes, opened = translated.virtual_services, translated.gateways
     return Snapshot(
         inputs=given,
         mesh=mesh,
         pods=found,
-        registry=memo.stage("registry", (*services, inputs.allocated, mesh, found, peers), partial(registry.build, inputs, found, peers)),
-        virtual_services=memo.stage("virtual services", (inputs.virtual_services, mesh), partial(virtual_services.index, inputs.virtual_services, mesh)),
+        registry=known,
+        virtual_services=memo.stage(
+            "virtual services", (inputs.virtual_services, routes, mesh), partial(virtual_services.index, inputs.virtual_services, mesh, routes)
+        ),
         destination_rules=memo.stage("destination rules", (inputs.destination_rules, mesh), partial(destination_rules.index, inputs.destination_rules, mesh)),
-        gateways=memo.stage("gateways", (inputs.gateways,), partial(gateways.index, inputs.gateways)),
+        gateways=memo.stage("gateways", (inputs.gateways, opened), partial(gateways.index, inputs.gateways, opened)),
+        gateway_api=translated,
         sidecars=memo.stage("sidecars", (inputs.sidecars, mesh), partial(sidecar_scope.index, inputs.sidecars, mesh)),
         peers=peers,
         authorization=memo.stage(

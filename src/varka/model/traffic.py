@@ -34,6 +34,8 @@ class HttpMatch:
     name: str = ""
     uri: StringMatch | None = None
     ignore_uri_case: bool = False
+    whole_segments: bool = False
+    """A prefix of `uri` ends where a segment of the path ends, as the Gateway API has it."""
     scheme: StringMatch | None = None
     method: StringMatch | None = None
     authority: StringMatch | None = None
@@ -81,6 +83,9 @@ class Redirect:
     uri: str = ""
     uri_prefix_rewrite: str = ""
     """From `uri: "%PREFIX()%…"`: replaces the matched prefix."""
+    regex: str = ""
+    substitution: str = ""
+    """What replaces the match of `regex` in the path."""
     authority: str = ""
     scheme: str = ""
     port: int | None = None

@@ -133,6 +133,13 @@ class MeshSettings:
     disable_listener_log: bool = False
     discovery_selectors: tuple[tuple[Term, ...], ...] = ()
     """Which namespaces the mesh looks at; none: all of them."""
+    ingress_class: str = "istio"
+    ingress_controller_mode: str = "STRICT"
+    """OFF: no Ingress is ours; DEFAULT: those without a class are, too."""
+    ingress_selector: str = "ingressgateway"
+    """Value of the label `istio` of the pods that serve Ingresses."""
+    ingress_service: str = "istio-ingressgateway"
+    """Whose address Ingresses get in their status."""
     h2_upgrade: bool = False
     path_normalization: str = "BASE"
     min_tls_version: str = ""

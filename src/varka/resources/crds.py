@@ -8,16 +8,31 @@ from __future__ import annotations
 from typing import Any
 
 from varka.resources import shapes
+from varka.resources.gateway_api import kinds as gateway_api
 from varka.resources.kinds import KINDS, Column, Kind
 
 JsonObject = dict[str, Any]
 
+_APPROVAL = "https://github.com/kubernetes-sigs/gateway-api/pull/3328"
 _STATUS: JsonObject = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def definitions() -> list[JsonObject]:
     """All definitions, in the order of the table; the objects are the caller's to change."""
     return [definition(kind) for kind in KINDS]
+
+
+def of_gateway_api() -> list[JsonObject]:
+    """The definitions of the Gateway API, as far as the mesh acts on it."""
+    marks = {"gateway.networking.k8s.io/bundle-version": "v1.4.0", "gateway.networking.k8s.io/channel": "experimental"}
+    made = []
+    for kind in gateway_api.KINDS:
+        result = definition(kind)
+        # The API group is protected in Kubernetes: its definitions have to say where they come from.
+        result["metadata"] = {"name": result["metadata"]["name"], "annotations": {"api-approved.kubernetes.io": _APPROVAL, **marks}}
+        result["spec"]["names"]["categories"] = ["gateway-api"]
+        made.append(result)
+    return made
 
 
 def definition(kind: Kind) -> JsonObject:
@@ -39,7 +54,12 @@ def definition(kind: Kind) -> JsonObject:
             "labels": {"app": "istio-pilot", "chart": "istio", "release": "istio"},
             "annotations": {"helm.sh/resource-policy": "keep"},
         },
-        "spec": {"group": kind.group, "names": names, "scope": "Namespaced", "versions": [_version(kind, version) for version in kind.versions]},
+        "spec": {
+            "group": kind.group,
+            "names": names,
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "versions": [_version(kind, version) for version in kind.versions],
+        },
     }
 
 

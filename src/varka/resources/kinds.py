@@ -41,6 +41,7 @@ class Kind:
     short_names: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     spec_required: bool = False
+    namespaced: bool = True
 
     @property
     def singular(self) -> str:
@@ -183,6 +184,8 @@ CORE: dict[tuple[str, str], type[kubernetes.Slice]] = {
     ("", "ConfigMap"): kubernetes.ConfigMap,
     ("", "Secret"): kubernetes.Secret,
     ("apps", "Deployment"): kubernetes.Deployment,
+    ("networking.k8s.io", "Ingress"): kubernetes.Ingress,
+    ("networking.k8s.io", "IngressClass"): kubernetes.IngressClass,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): kubernetes.WebhookConfiguration,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): kubernetes.WebhookConfiguration,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): kubernetes.Definition,

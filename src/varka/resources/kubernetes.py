@@ -197,3 +197,56 @@ class Definition(Slice):
     """A CustomResourceDefinition: only which kind it defines matters."""
 
     spec: DefinitionSpec = DefinitionSpec()
+
+
+class IngressBackendPort(Slice):
+    name: str = ""
+    number: int = 0
+
+
+class IngressServiceBackend(Slice):
+    name: str = ""
+    port: IngressBackendPort = IngressBackendPort()
+
+
+class IngressBackend(Slice):
+    service: IngressServiceBackend | None = None
+
+
+class IngressPath(Slice):
+    path: str = ""
+    path_type: str = ""
+    backend: IngressBackend = IngressBackend()
+
+
+class IngressHttp(Slice):
+    paths: tuple[IngressPath, ...] = ()
+
+
+class IngressRule(Slice):
+    host: str = ""
+    http: IngressHttp | None = None
+
+
+class IngressTls(Slice):
+    hosts: tuple[str, ...] = ()
+    secret_name: str = ""
+
+
+class IngressSpec(Slice):
+    ingress_class_name: str = ""
+    default_backend: IngressBackend | None = None
+    rules: tuple[IngressRule, ...] = ()
+    tls: tuple[IngressTls, ...] = ()
+
+
+class Ingress(Slice):
+    spec: IngressSpec = IngressSpec()
+
+
+class IngressClassSpec(Slice):
+    controller: str = ""
+
+
+class IngressClass(Slice):
+    spec: IngressClassSpec = IngressClassSpec()

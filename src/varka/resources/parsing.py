@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from varka.resources import conditions, decoding, kinds
 from varka.resources.conditions import Condition, Severity
+from varka.resources.gateway_api import kinds as gateway_api
 
 S_co = TypeVar("S_co", covariant=True)
 
@@ -75,7 +76,7 @@ def parse(obj: Mapping[str, Any]) -> Parsed[Any]:
     kind = _text(obj.get("kind"))
     meta, found = _meta(obj.get("metadata"))
     spec: object = None
-    known = kinds.BY_KIND.get((group, kind))
+    known = kinds.BY_KIND.get((group, kind)) or gateway_api.BY_KIND.get((group, kind))
     core = kinds.CORE.get((group, kind))
     if known is not None:
         raw = obj.get("spec")

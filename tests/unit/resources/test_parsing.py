@@ -90,11 +90,14 @@ def test_kubernetes_objects_are_read_in_part() -> None:
     assert parsed.spec.ports == ()
 
 
-def test_gateway_of_another_api_is_not_ours() -> None:
-    """A Gateway of the Gateway API is not read as Istio's."""
-    parsed = parse({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "g"}, "spec": {"listeners": []}})
-    assert parsed.spec is None
-    assert [item.reason for item in parsed.conditions] == ["UnknownKind"]
+def test_gateway_of_another_api_is_another_kind() -> None:
+    """A Gateway of the Gateway API is not read as Istio's, and one of a third group not at all."""
+    spec = {"gatewayClassName": "istio", "listeners": []}
+    parsed = parse({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "g"}, "spec": spec})
+    assert parsed.spec.gateway_class_name == "istio"
+    foreign = parse({"apiVersion": "example.org/v1", "kind": "Gateway", "metadata": {"name": "g"}, "spec": spec})
+    assert foreign.spec is None
+    assert [item.reason for item in foreign.conditions] == ["UnknownKind"]
 
 
 def test_labels_must_be_text() -> None:

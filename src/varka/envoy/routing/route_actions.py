@@ -104,8 +104,8 @@ def forward(timeout: float | None, retries: Retries) -> Any:
     return Action(timeout=messages.NO_TIME, max_stream_duration=NO_STREAM_LIMIT, retry_policy=retry_policy(retries))
 
 
-def redirect(said: Redirect) -> Any:
-    """The RedirectAction."""
+def redirect(said: Redirect, port: int) -> Any:
+    """The RedirectAction for requests that came to `port`."""
     action = RedirectAction(response_code=CODES.get(said.code, RedirectAction.MOVED_PERMANENTLY))
     if said.authority:
         action.host_redirect = said.authority
@@ -115,7 +115,12 @@ def redirect(said: Redirect) -> Any:
         action.port_redirect = said.port
     elif said.derive_port == "FROM_PROTOCOL_DEFAULT":
         action.port_redirect = 443 if said.scheme == "https" else 80
-    if said.uri_prefix_rewrite:
+    elif said.derive_port == "FROM_REQUEST_PORT" and port not in (80, 443):
+        action.port_redirect = port
+    if said.regex:
+        action.regex_rewrite.pattern.regex = said.regex
+        action.regex_rewrite.substitution = said.substitution
+    elif said.uri_prefix_rewrite:
         action.prefix_rewrite = said.uri_prefix_rewrite
     elif said.uri:
         action.path_redirect = said.uri

@@ -66,6 +66,8 @@ def _path(match: HttpMatch) -> Any:
         result.prefix = "/"
     elif uri.kind is MatchKind.EXACT:
         result.path = uri.value
+    elif uri.kind is MatchKind.PREFIX and match.whole_segments and uri.value.rstrip("/"):
+        result.path_separated_prefix = uri.value.rstrip("/")
     elif uri.kind is MatchKind.PREFIX:
         result.prefix = uri.value or "/"
     else:

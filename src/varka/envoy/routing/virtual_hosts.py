@@ -131,7 +131,7 @@ def _route(origin: Origin, virtual_service: VirtualService, rule: HttpRoute, mat
     if match is not None and match.stat_prefix:
         route.stat_prefix = match.stat_prefix
     if rule.redirect is not None:
-        route.redirect.CopyFrom(route_actions.redirect(rule.redirect))
+        route.redirect.CopyFrom(route_actions.redirect(rule.redirect, origin.port))
     elif rule.direct_response is not None:
         route.direct_response.CopyFrom(route_actions.direct_response(rule.direct_response))
     else:

@@ -22,7 +22,7 @@ SERVICES = "internal.istio.io/gateway-service"
 """Annotation of a Gateway: host names of the services whose pods serve it, in place of a selector."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """One Gateway; `servers` have the Service's port where the proxy's is not known yet."""
 
@@ -39,10 +39,10 @@ class Gateway:
         return f"{self.namespace}/{self.name}"
 
 
-def index(sources: Iterable[Source], kept: Kept) -> tuple[Gateway, ...]:
-    """All Gateways, the oldest first; those that did not change stay the same objects."""
+def index(sources: Iterable[Source], further: tuple[Gateway, ...], kept: Kept) -> tuple[Gateway, ...]:
+    """All Gateways, the oldest first; those that did not change stay the same objects. `further` are resolved already."""
     ordered = sorted((source for source in sources if source.spec is not None), key=lambda source: source.meta.age_order)
-    return tuple(kept.get(source.meta.key, (source,), partial(resolve, source)) for source in ordered)
+    return (*(kept.get(source.meta.key, (source,), partial(resolve, source)) for source in ordered), *further)
 
 
 def resolve(source: Source) -> Gateway:

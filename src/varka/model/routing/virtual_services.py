@@ -27,8 +27,8 @@ class VirtualServices:
     by_gateway: Mapping[str, tuple[VirtualService, ...]] = field(default_factory=dict)
 
 
-def index(sources: Iterable[Source], mesh: MeshSettings, kept: Kept) -> VirtualServices:
-    """Resolve every VirtualService; those that did not change, delegates included, stay the same objects."""
+def index(sources: Iterable[Source], mesh: MeshSettings, further: Iterable[VirtualService], kept: Kept) -> VirtualServices:
+    """Resolve every VirtualService; those that did not change, delegates included, stay the same objects. `further` are resolved already."""
     ordered = sorted((source for source in sources if source.spec is not None), key=lambda source: source.meta.age_order)
     delegates = {source.meta.key: source for source in ordered if source.spec is not None and not source.spec.hosts}
     made: list[VirtualService] = []
@@ -37,6 +37,7 @@ def index(sources: Iterable[Source], mesh: MeshSettings, kept: Kept) -> VirtualS
             continue
         used = tuple(delegates[key] for key in delegate_keys(source) if key in delegates)
         made.append(kept.get(source.meta.key, (source, mesh, *used), partial(resolve, source, mesh, {item.meta.key: item for item in used})))
+    made.extend(further)
     by_gateway: dict[str, list[VirtualService]] = {}
     for item in made:
         for gateway in item.gateways:

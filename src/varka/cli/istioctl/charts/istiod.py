@@ -53,6 +53,9 @@ def _rights(installation: Installation, account: str) -> list[Object]:
         _rule(["networking.k8s.io"], ["ingresses", "ingressclasses"], _READ),
         _rule(["networking.k8s.io"], ["ingresses/status"], ["*"]),
         _rule(["gateway.networking.k8s.io"], ["*"], [*_READ, "update", "patch"]),
+        _rule(["gateway.networking.k8s.io"], ["gatewayclasses"], ["create"]),
+        _rule(["apps"], ["deployments"], [*_READ, *_WRITE]),
+        _rule([""], ["services", "serviceaccounts"], [*_READ, *_WRITE]),
     ]
     own = [
         _rule(["coordination.k8s.io"], ["leases"], [*_READ, *_WRITE]),
