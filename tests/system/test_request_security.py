@@ -228,6 +228,45 @@ def test_what_a_person_is_told(mesh: Cluster) -> None:
     assert "cluster.local/ns/default/sa/sleep" in everybody and "anyone without a certificate" in everybody
 
 
+ROUTES = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [httpbin.example.com]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: by-claim, namespace: default}
+spec:
+  hosts: [httpbin.example.com]
+  gateways: [front]
+  http:
+  - match: [{headers: {"@request.auth.claims.groups": {exact: writers}}}]
+    route: [{destination: {host: httpbin, port: {number: 8000}}}]
+  - directResponse: {status: 418}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: front, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  jwtRules: [{issuer: ISSUER, jwksUri: KEYS}]
+"""
+
+
+def test_claims_choose_routes_at_a_gateway(mesh: Cluster) -> None:
+    """Who has the claim, even in a list, gets the one route, and everybody else the other."""
+    mesh.apply(ROUTES.replace("ISSUER", ISSUER).replace("KEYS", KEYS))
+    ask = ("-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: httpbin.example.com", "http://istio-ingressgateway.istio-system/get")
+    eventually(lambda: curl(mesh, *ask) == "418", what="the route without claims")
+    eventually(lambda: curl(mesh, *bearer(token(mesh, "sub=ann&groups=readers,writers")), *ask) == "200", what="the route of writers")
+    assert curl(mesh, *bearer(token(mesh, "sub=ann&groups=readers")), *ask) == "418"
+    assert curl(mesh, *bearer(token(mesh, "sub=ann&groups=writers") + "x"), *ask) == "401"
+    mesh.kubectl("delete", "-f", "-", stdin=ROUTES)
+
+
 def test_proxies_fetch_keys_if_they_are_told_to(mesh: Cluster) -> None:
     """With PILOT_JWT_ENABLE_REMOTE_JWKS the proxy asks the issuer's service itself, and the control plane does not."""
     mesh.kubectl("set", "env", "deployment/istiod", "-n", "istio-system", "PILOT_JWT_ENABLE_REMOTE_JWKS=envoy")

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2
+from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 
 from varka.envoy import messages
+from varka.envoy.security import jwt
 from varka.model.traffic import HttpMatch, MatchKind, StringMatch
 
 Header = route_components_pb2.HeaderMatcher
+CLAIMS = "@request.auth.claims"
 
 
 def build(match: HttpMatch | None) -> Any:
@@ -21,8 +24,13 @@ def build(match: HttpMatch | None) -> Any:
     for name, value in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if value is not None:
             result.headers.append(header(name, value))
-    result.headers.extend(header(name, value) for name, value in sorted(match.headers.items()))
-    result.headers.extend(header(name, value, inverted=True) for name, value in sorted(match.without_headers.items()))
+    for given, inverted in ((match.headers, False), (match.without_headers, True)):
+        for name, value in sorted(given.items()):
+            path = claim(name)
+            if path:
+                result.dynamic_metadata.append(_claim(path, value, inverted))
+            else:
+                result.headers.append(header(name, value, inverted))
     result.query_parameters.extend(_query(name, value) for name, value in sorted(match.query_params.items()))
     return result
 
@@ -57,6 +65,26 @@ def header(name: str, match: StringMatch, inverted: bool = False) -> Any:
     if match.kind is MatchKind.PRESENT or (match.kind is MatchKind.REGEX and match.value == "*"):
         return Header(name=name, present_match=True, invert_match=inverted)
     return Header(name=name, string_match=messages.string_matcher(match), invert_match=inverted, treat_missing_header_as_empty=inverted)
+
+
+def claim(name: str) -> tuple[str, ...]:
+    """`@request.auth.claims.a.b`, or `@request.auth.claims[a][b]`: the claim `b` inside the claim `a` of the request's token; empty for a header."""
+    rest = name.removeprefix(CLAIMS)
+    if rest == name or not rest:
+        return ()
+    if rest.startswith("[") and rest.endswith("]"):
+        return tuple(rest[1:-1].split("]["))
+    return tuple(rest[1:].split(".")) if rest.startswith(".") else ()
+
+
+def _claim(path: tuple[str, ...], match: StringMatch, inverted: bool) -> Any:
+    """A claim is a text, or a list that has one."""
+    wanted = string_pb2.StringMatcher(safe_regex=messages.regex(".*")) if match.kind is MatchKind.PRESENT else messages.string_matcher(match)
+    single = value_pb2.ValueMatcher(string_match=wanted)
+    listed = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=single))
+    either = value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=[single, listed]))
+    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (jwt.PAYLOAD, *path)]
+    return metadata_pb2.MetadataMatcher(filter=jwt.NAME, path=segments, value=either, invert=inverted)
 
 
 def _path(match: HttpMatch) -> Any:

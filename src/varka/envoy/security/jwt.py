@@ -20,7 +20,7 @@ from google.protobuf import empty_pb2
 
 from varka.envoy import messages, names
 from varka.model.security import JwtRule
-from varka.model.view import ProxyView
+from varka.model.view import ProxyType, ProxyView
 
 NAME = "envoy.filters.http.jwt_authn"
 PAYLOAD = "payload"
@@ -33,12 +33,18 @@ def filters(view: ProxyView) -> list[Any]:
     """The filter, or nothing when no rule asks for it."""
     if not view.jwt_rules:
         return []
-    return [http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=messages.packed(configuration(view.jwt_rules)))]
+    routes_by_claims = view.proxy.type is ProxyType.ROUTER
+    return [http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=messages.packed(configuration(view.jwt_rules, routes_by_claims)))]
 
 
-def configuration(rules: tuple[JwtRule, ...]) -> Any:
-    """Tokens of any of the issuers are accepted, a request without one too; one token must not stand in for another."""
+def configuration(rules: tuple[JwtRule, ...], routes_by_claims: bool = False) -> Any:
+    """Tokens of any of the issuers are accepted, a request without one too; one token must not stand in for another.
+
+    With `routes_by_claims` the route is chosen again when the token's claims are known.
+    """
     providers = {f"origins-{index}": _provider(rule) for index, rule in enumerate(rules)}
+    for provider in providers.values():
+        provider.clear_route_cache = routes_by_claims
     missing = Requirement(allow_missing=empty_pb2.Empty())
     named = [Requirement(provider_name=name) for name in providers]
     each = [_any(one, missing) for one in named]
