@@ -424,3 +424,17 @@ def test_nothing_is_left(place: Place) -> None:
     assert folder.is_dir()
     place.kubectl("delete", "pod", "p")
     eventually(lambda: not _shims(place, uid) and not folder.exists(), what="nothing left")
+
+
+def test_an_empty_folder_in_memory(place: Place) -> None:
+    """A tmpfs that both containers share, no larger than its limit, which survives a container's restart."""
+    mount = {"volumeMounts": [{"name": "m", "mountPath": "/m"}]}
+    first = shell("test -e /m/kept && sleep 1000; echo kept >/m/kept; head -c 2000000 /dev/zero >/m/much; echo full $? $(wc -c </m/much); exit 1", **mount)
+    other = {**shell("sleep 1000", **mount), "name": "other"}
+    place.pod("p", first, other, volumes=[{"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    place.until("p", lambda status: status["containerStatuses"][0]["restartCount"] == 1 and ready(status), "second run")
+    said = place.log("p", "-c", "app", "--previous")
+    assert "No space left on device" in said and "full 1 " in said, said
+    assert int(said.split()[-1]) < 1 << 20
+    mounted = place.kubectl("exec", "p", "-c", "other", "--", "sh", "-c", "grep ' /m ' /proc/mounts; cat /m/kept").stdout
+    assert mounted.startswith("tmpfs /m tmpfs rw,nosuid,nodev") and "size=1024k" in mounted and mounted.endswith("kept\n"), mounted

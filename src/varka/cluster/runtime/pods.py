@@ -312,6 +312,8 @@ class PodWorker:
         for wait in retries():
             try:
                 await self.volumes.prepare(self.addressed())
+                for path, size in self.volumes.in_memory.items():
+                    await self.shim.command({"op": "tmpfs", "target": str(path), "size": size})
                 return
             except (MountError, VarkaError, OSError) as error:
                 self.event("Warning", "FailedMount", str(error))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from varka.client.api import Object
+from varka.cluster.apiserver import quantity
 from varka.cluster.runtime import environment
 
 Find = Callable[[str, str], Awaitable[Object | None]]
@@ -42,6 +43,8 @@ class Volumes:
         self._hidden = hidden
         self._tokens: dict[tuple[str, int], tuple[str, float, float]] = {}
         self.paths: dict[str, Path] = {}
+        self.in_memory: dict[Path, int] = {}
+        """Folders that are to be file systems in memory, with their limit in bytes (0: half of the memory, as the kernel has it)."""
         self.generated: set[str] = set()
         """Names of the volumes that containers cannot write to: the runtime's own, and folders of this machine."""
         self.references: set[tuple[str, str]] = set()
@@ -67,6 +70,8 @@ class Volumes:
         await asyncio.to_thread(path.mkdir, parents=True, exist_ok=True, mode=0o755)
         if "emptyDir" in volume or not (set(volume) - {"name"}):
             await asyncio.to_thread(path.chmod, 0o777)
+            if (volume.get("emptyDir") or {}).get("medium") == "Memory":
+                self.in_memory[path] = int(quantity.parse(str(volume["emptyDir"].get("sizeLimit") or "0")))
             return path
         self.generated.add(name)
         files = await self._content(name, volume)

@@ -182,3 +182,11 @@ def test_no_path_leads_out_of_its_volume(tmp_path: Path) -> None:
     (tmp_path / "v").mkdir()
     with pytest.raises(MountError, match="leads out of its volume"):
         volumes.publish(tmp_path / "v", {"../../x": (b"", 0o644)})
+
+
+@pytest.mark.parametrize(("source", "limit"), [({"medium": "Memory"}, 0), ({"medium": "Memory", "sizeLimit": "1Mi"}, 1 << 20)])
+async def test_memory_is_asked_for_with_its_limit(tmp_path: Path, cluster: Cluster, source: dict[str, str], limit: int) -> None:
+    """The shim mounts it; an emptyDir of another medium is a folder."""
+    made = await prepared(tmp_path, cluster, {"name": "v", "emptyDir": source})
+    assert made.in_memory == {made.paths["v"]: limit}
+    assert (await prepared(tmp_path, cluster, {"name": "v", "emptyDir": {"sizeLimit": "1Mi"}})).in_memory == {}

@@ -83,6 +83,9 @@ class Shim:
         elif op == "signal":
             self.signal(asked["container"], asked["signal"])
             answer(connection, {})
+        elif op == "tmpfs":
+            root.memory(asked["target"], asked["size"])
+            answer(connection, {})
         elif op == "exec":
             pid = self.exec(asked, descriptors)
             self.execs[pid] = connection

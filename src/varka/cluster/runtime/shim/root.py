@@ -45,6 +45,12 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
     check(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()), f"mount {source} on {target}")
 
 
+def memory(target: str, size: int) -> None:
+    """A file system in memory of `size` bytes at most (0: the kernel's own limit), unless there is one."""
+    if not os.path.ismount(target):
+        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=777{f',size={size}' if size else ''}")
+
+
 def bind(source: str, target: str, read_only: bool, nested: list[tuple[str, str]] | None = None) -> None:
     """Bind-mount with everything mounted below, making the mount point.
 

@@ -6,6 +6,7 @@ one runs for every pod. It outlives the node process: what a successor has to kn
 Commands come over the UNIX socket FOLDER/shim.sock, one JSON line a connection, and are answered by JSON lines:
 
     {"op": "start", "container": {…}}     start a container; {"pid": …}
+    {"op": "tmpfs", "target": FOLDER, "size": BYTES}   a file system in memory that the pod's containers share; once
     {"op": "signal", "container": NAME, "signal": N}
     {"op": "exec", "container": NAME, "command": […], "tty": BOOL}   with standard streams as passed descriptors
     {"op": "attach", "container": NAME}   its output from now on, framed; what is sent goes to its standard input
