@@ -10,21 +10,23 @@ import yaml
 
 from varka import resources
 from varka.model import inputs, snapshot, views
+from varka.model.extending.wasm_code import CodeSource, KnownCode
 from varka.model.patches import Extensions
 from varka.model.view import Proxy, ProxyView
 
 
-def of(proxy: Proxy, written: Iterable[Mapping[str, Any]] | str) -> Extensions:
-    """What these resources, or YAML documents of them, mean for a proxy."""
+def of(proxy: Proxy, written: Iterable[Mapping[str, Any]] | str, modules: Mapping[str, bytes] | None = None) -> Extensions:
+    """What these resources, or YAML documents of them, mean for a proxy; `modules` have been fetched from these URLs."""
     found = [item for item in yaml.safe_load_all(written) if item] if isinstance(written, str) else list(written)
     parsed = [resources.parse(item) for item in found]
     assert not any(item.failed for item in parsed), [item.conditions for item in parsed]
-    return views.view(snapshot.build(inputs.of(parsed)), proxy).extensions
+    known = KnownCode(code={CodeSource(url=url): code for url, code in (modules or {}).items()})
+    return views.view(snapshot.build(replace(inputs.of(parsed), wasm_code=known)), proxy).extensions
 
 
-def extended(view: ProxyView, written: Iterable[Mapping[str, Any]] | str) -> ProxyView:
+def extended(view: ProxyView, written: Iterable[Mapping[str, Any]] | str, modules: Mapping[str, bytes] | None = None) -> ProxyView:
     """The view of a proxy that these resources are for."""
-    return replace(view, extensions=of(view.proxy, written))
+    return replace(view, extensions=of(view.proxy, written, modules))
 
 
 def envoy_filter(*patches: Mapping[str, Any], name: str = "f", namespace: str = "default", **spec: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import grpc
 from envoy.service.ratelimit.v3 import rls_pb2
-from tests.builders import extending, views
+from tests.builders import extending, views, wasm_module
 from tests.fakes.discovery import Discovery
 from tests.system import envoy_pair
 from tests.system.envoy_pair import SERVER, VIP, App, fetch
@@ -31,7 +31,7 @@ from varka.model.services import Protocol
 from varka.model.traffic import GatewayServer
 from varka.model.view import GatewayBinding, ProxyView
 
-PORTS = {9080: Protocol.HTTP, 9081: Protocol.HTTP, 9000: Protocol.TCP}
+PORTS = {9080: Protocol.HTTP, 9081: Protocol.HTTP, 9082: Protocol.HTTP, 9000: Protocol.TCP}
 FILTERS = Path(__file__).with_name("envoy_extended.yaml")
 
 
@@ -54,9 +54,9 @@ class Limits(grpc.GenericRpcHandler):
         return rls_pb2.RateLimitResponse(overall_code=code)
 
 
-def configurations(limits_port: int) -> dict[str, ProxyView]:
+def configurations(limits_port: int, module: Path) -> dict[str, ProxyView]:
     """The three proxies, with everything in the YAML file that is for them."""
-    written = FILTERS.read_text().replace("LIMITS_PORT", str(limits_port))
+    written = FILTERS.read_text().replace("LIMITS_PORT", str(limits_port)).replace("WASM_FILE", str(module))
     web = views.service("web", PORTS, address=VIP)
     known = [views.endpoint(web, port, SERVER, service_account=web.service_accounts[0]) for port in PORTS]
     routes = views.rules("web", envoy_pair.rule("/", destinations=(views.to("web", port=9080),)), gateways=("mesh", "default/gw"))
@@ -79,7 +79,10 @@ def configurations(limits_port: int) -> dict[str, ProxyView]:
             gateways=(GatewayBinding(server=server, virtual_services=(replace(routes, hosts=("*",)),)),),
         ),
     }
-    return {name: extending.extended(view, written) for name, view in found.items()}
+    return {
+        name: extending.extended(view, written, {"http://modules.example/module.wasm": wasm_module.adding_header("x-fetched", "yes")})
+        for name, view in found.items()
+    }
 
 
 def act() -> dict[str, Any]:
@@ -91,6 +94,7 @@ def act() -> dict[str, Any]:
         "under": fetch("127.0.0.1", 8080, "/x", headers={"x-kind": "under"}),
         "over": fetch("127.0.0.1", 8080, "/x", headers={"x-kind": "over"}),
         "unkind": fetch("127.0.0.1", 8080, "/x"),
+        "not-fetched": fetch(SERVER, 9082),
         "direct": fetch("127.0.0.1", 8080, "/added"),
         "replaced": envoy_pair.say(SERVER, 9000, b"long enough to be no TLS\n"),
         "listener": fetch("127.0.0.1", 8099, "/"),
@@ -107,15 +111,18 @@ def main() -> None:
     ):
         subprocess.run(command.split(), check=True)
     subprocess.run(["nft", "-f", "-"], input=envoy_pair.RULES.encode(), check=True)
-    for port in (9080, 9081):
+    for port in (9080, 9081, 9082):
         threading.Thread(target=ThreadingHTTPServer((SERVER, port), App).serve_forever, daemon=True).start()
     threading.Thread(target=envoy_pair.echo, args=(9000,), daemon=True).start()
     limits = Limits()
     service = grpc.server(ThreadPoolExecutor(4), handlers=[limits])
-    found = configurations(service.add_insecure_port("127.0.0.1:0"))
+    limits_port = service.add_insecure_port("127.0.0.1:0")
     service.start()
     discovery = Discovery()
     with tempfile.TemporaryDirectory() as name:
+        module = Path(name) / "module.wasm"
+        module.write_bytes(wasm_module.adding_header("x-wasm", "from-file"))
+        found = configurations(limits_port, module)
         envoys = envoy_pair.start(Path(name), discovery, found)
         try:
             result = act()

@@ -84,3 +84,20 @@ def test_a_network_filter_is_replaced(seen: Any) -> None:
 def test_a_connection_manager_is_merged(seen: Any) -> None:
     """MERGE into the connection manager adds a Via header to all answers of the workload."""
     assert seen["limited"][0]["headers"]["via"] == "web-sidecar"
+
+
+def test_a_module_from_a_file_sees_its_port(seen: Any) -> None:
+    """A WasmPlugin adds a header to the answers of the port that it is for, and of no other."""
+    assert seen["first"]["headers"]["x-wasm"] == "from-file"
+    assert "x-wasm" not in seen["limited"][0]["headers"]
+
+
+def test_a_fetched_module_sees_everything(seen: Any) -> None:
+    """A module that the control plane has fetched reaches Envoy inside of its resource."""
+    assert [seen[name]["headers"]["x-fetched"] for name in ("first", "under")] == ["yes", "yes"]
+    assert seen["limited"][0]["headers"]["x-fetched"] == "yes"
+
+
+def test_a_module_that_is_missing(seen: Any) -> None:
+    """Without its module a plugin that fails closed refuses requests, and one that fails open lets them pass."""
+    assert (seen["not-fetched"]["status"], seen["under"]["status"]) == (403, 200)

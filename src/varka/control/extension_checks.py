@@ -6,16 +6,22 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from varka.model.extending import envoy_filters
+from varka.model.extending import envoy_filters, wasm_plugins
 from varka.resources import conditions
 from varka.resources.conditions import Condition
+from varka.resources.extensions import WasmPlugin
 from varka.resources.parsing import Parsed
 from varka.resources.traffic.envoy_filters import EnvoyFilter
 
 
 def findings(parsed: Parsed[Any]) -> list[Condition]:
     """Errors for what is no message of Envoy at all, warnings for patches that have no effect."""
+    if isinstance(parsed.spec, WasmPlugin):
+        return [_REGISTRY] if parsed.spec.url and not parsed.spec.url.startswith(wasm_plugins.SCHEMES) else []
     return list(_findings(parsed.meta.key, parsed.spec)) if isinstance(parsed.spec, EnvoyFilter) else []
+
+
+_REGISTRY = conditions.warning("spec.url", "modules are not taken from image registries; use http://, https:// or file://", "NotActedOn")
 
 
 def _findings(origin: str, spec: EnvoyFilter) -> Iterator[Condition]:

@@ -10,7 +10,7 @@ from functools import partial
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
-from varka.control import metrics, signing_keys, status_writer, validation
+from varka.control import metrics, signing_keys, status_writer, validation, wasm_fetcher
 from varka.control.addresses import AddressKeeper
 from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.ca_service import CertificateService, Lifetimes
@@ -57,7 +57,9 @@ class Istiod:
         self._keys = signing_keys.KeyFetcher(get, self._clock, self._changed, mode=settings.keys_fetched_by, interval=settings.keys_interval)
         self._addresses = AddressKeeper(api, self.state, self._clock)
         self._secret_access = SecretAccess(api, self._changed, self._clock)
-        self.pipeline = MeshPipeline(self.state, settings, Parts(keys=self._keys, may_read_secrets=self._secret_access.allowed, addresses=self._addresses))
+        self._modules = wasm_fetcher.WasmFetcher(wasm_fetcher.over_http(functools.cache(signing_keys.tls_context)), self._clock, self._changed)
+        parts = Parts(keys=self._keys, may_read_secrets=self._secret_access.allowed, addresses=self._addresses, modules=self._modules)
+        self.pipeline = MeshPipeline(self.state, settings, parts)
         self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
@@ -68,7 +70,7 @@ class Istiod:
             settings,
             self._clock,
             Diagnosis(self.state, self.pipeline, self._clock) if settings.analysis else None,
-            self.pipeline.patching.of,
+            self.pipeline.findings,
         )
         self.pipeline.told = partial(self._recorder.mesh_config, f"istio{settings.suffix}")
         self.pipeline.patching.changed = lambda: self._status.changed("config")
@@ -142,6 +144,7 @@ class Istiod:
                 tasks.create_task(self.state.run(), name="state")
                 tasks.create_task(self._recorder.run(), name="events")
                 tasks.create_task(self._keys.run(), name="keys")
+                tasks.create_task(self._modules.run(), name="modules")
                 tasks.create_task(self.pusher.run(), name="push")
                 tasks.create_task(self._addresses.run(), name="addresses")
                 tasks.create_task(self._secret_access.run(), name="secret access")

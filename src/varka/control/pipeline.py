@@ -21,14 +21,16 @@ from varka.control.patch_reports import PatchReports
 from varka.control.settings import Settings
 from varka.control.signing_keys import KeyFetcher
 from varka.control.state import ClusterState
+from varka.control.wasm_fetcher import WasmFetcher
 from varka.envoy import generate
 from varka.envoy.patching import bootstraps
 from varka.model import mesh_settings, snapshot, views
+from varka.model.extending import wasm_plugins
 from varka.model.inputs import Inputs
 from varka.model.snapshot import Snapshot
 from varka.model.view import MeshSettings, Proxy, ProxyType
-from varka.resources.conditions import Condition, Severity
-from varka.resources.parsing import Parsed
+from varka.resources.conditions import Condition, Severity, warning
+from varka.resources.parsing import Parsed, parse
 from varka.resources.traffic.proxy_configs import ProxyConfig
 from varka.xds import types
 from varka.xds.server import Client
@@ -49,12 +51,14 @@ class Parts:
     may_read_secrets: Callable[[str, str], bool]
     """By namespace and service account."""
     addresses: AddressKeeper
+    modules: WasmFetcher
 
 
 class MeshPipeline:
     """Implements `push.Pipeline`."""
 
     def __init__(self, state: ClusterState, settings: Settings, parts: Parts) -> None:
+        self._modules = parts.modules
         self._state = state
         self._parts = parts
         self._settings = settings
@@ -75,12 +79,13 @@ class MeshPipeline:
         """Compute the mesh's state anew."""
         objects: dict[str, Any] = self._objects.current()
         allocated = self._parts.addresses.update(objects.get("service_entries", ()))
-        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, allocated=allocated, **objects)
+        self._inputs = Inputs(mesh=self._mesh_settings(), signing_keys=self._keys.known, wasm_code=self._modules.known, allocated=allocated, **objects)
         first = self.snapshot is None
         self.patching.begin(self._inputs.envoy_filters)
         self.snapshot = snapshot.build(self._inputs, self.snapshot)
         self._patience = FIRST_KEYS_SECONDS if first else KEYS_SECONDS
         self._keys.want(self.snapshot.requests.sources)
+        self._modules.want(self.snapshot.wasm_plugins.sources)
         metrics.SERVICES.set(len(self._inputs.services) + len(self._inputs.service_entries))
         metrics.VIRTUAL_SERVICES.set(len(self._inputs.virtual_services))
 
@@ -137,6 +142,14 @@ class MeshPipeline:
             types.EXTENSION: found.extensions,
             types.NAME_TABLE: found.names,
         }
+
+    def findings(self, obj: Object) -> list[Condition]:
+        """What is known of a resource beyond the resource itself: unused patches, modules that cannot be fetched."""
+        if obj.get("kind") != "WasmPlugin":
+            return self.patching.of(obj)
+        source = wasm_plugins.code_source(parse(obj))
+        problem = self._modules.known.problems.get(source) if source is not None else None
+        return [warning("spec.url", f"the module is not used: {problem}", "ModuleNotFetched")] if problem else []
 
     def proxy_configs(self) -> tuple[Parsed[ProxyConfig], ...]:
         """The ProxyConfig resources of the mesh."""

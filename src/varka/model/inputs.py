@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from varka.model.extending import wasm_code
+from varka.model.extending.wasm_code import KnownCode
 from varka.model.policies import signing_keys
 from varka.model.policies.signing_keys import KnownKeys
 from varka.model.view import MeshSettings
@@ -28,6 +30,7 @@ class Inputs:
     signing_keys: KnownKeys = signing_keys.NOTHING
     allocated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By ServiceEntry (`namespace/name`) and host: the address made up for it. Equal maps of one entry are the same object."""
+    wasm_code: KnownCode = wasm_code.NOTHING
     services: tuple[Parsed[kubernetes.Service], ...] = ()
     endpoint_slices: tuple[Parsed[kubernetes.EndpointSlice], ...] = ()
     pods: tuple[Parsed[kubernetes.Pod], ...] = ()

@@ -109,12 +109,12 @@ class Patch:
 
 
 class Phase(StrEnum):
-    """Where in the chain of HTTP filters a module goes: after Istio's filters of that name, or just before the router."""
+    """Where among the HTTP filters a module goes: before Istio's filters of that name, or right before the router."""
 
-    UNSPECIFIED = "UNSPECIFIED_PHASE"
     AUTHN = "AUTHN"
     AUTHZ = "AUTHZ"
     STATS = "STATS"
+    UNSPECIFIED = "UNSPECIFIED_PHASE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +141,8 @@ class Module:
     environment: Mapping[str, str] = field(default_factory=dict)
     host_environment: tuple[str, ...] = ()
     traffic: tuple[Traffic, ...] = ()
+    code: bytes | None = None
+    """What was fetched from `url`; None as long as there is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,8 +13,9 @@ from functools import partial
 from varka.model import patches
 from varka.model.discovery import hosts
 from varka.model.discovery.registry import Entry
+from varka.model.extending.wasm_plugins import Plugin
 from varka.model.memo import Kept
-from varka.model.patches import Extensions
+from varka.model.patches import Extensions, Module
 from varka.model.policies import authorization, telemetry
 from varka.model.routing import gateways, visibility
 from varka.model.routing.sidecar_scope import Egress, Scope
@@ -104,12 +105,21 @@ def _is_at(authorizer: Authorizer, service: Service) -> bool:
 
 def _extensions(snapshot: Snapshot, proxy: Proxy) -> Extensions:
     """Kept by content, so that proxies with the same patches share the object."""
-    changes, modules = snapshot.envoy_filters.of(proxy), snapshot.wasm_plugins.of(proxy)
-    if not changes and not modules:
+    changes, plugins = snapshot.envoy_filters.of(proxy), snapshot.wasm_plugins.of(proxy)
+    if not changes and not plugins:
         return patches.NONE
+    modules = tuple(_module(snapshot, plugin) for plugin in plugins)
     key = ("extensions", tuple((item.origin, item.index) for item in changes), tuple(item.name for item in modules))
     known = frozenset((item.origin, item.index) for item in changes if item.place is not patches.Place.BOOTSTRAP)
     return snapshot.views.get(key, (*changes, *modules), partial(Extensions, patches=changes, modules=modules, identities=known))
+
+
+def _module(snapshot: Snapshot, plugin: Plugin) -> Module:
+    """The module with its code, if that has to be fetched and has been."""
+    code = snapshot.inputs.wasm_code.code.get(plugin.source) if plugin.source is not None else None
+    if code is None:
+        return plugin.module
+    return snapshot.views.get(("module", plugin.module.name), (plugin, code), partial(replace, plugin.module, code=code))
 
 
 def _mesh(snapshot: Snapshot, scope: Scope | None) -> MeshSettings:

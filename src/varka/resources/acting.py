@@ -26,7 +26,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     "Gateway": ("servers.*.defaultEndpoint",),
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
     "WorkloadGroup": ("",),
-    "WasmPlugin": ("",),
+    "WasmPlugin": ("imagePullSecret", "verificationKey"),
     "Telemetry": ("metrics.*.reportingInterval", "metrics.*.overrides.*.match.customMetric"),
     "AuthorizationPolicy": _TARGETS,
     "RequestAuthentication": _TARGETS,

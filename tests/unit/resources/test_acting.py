@@ -22,8 +22,8 @@ def test_a_value_without_effect_is_told() -> None:
 
 def test_a_whole_kind_is_told() -> None:
     """A kind that nothing acts on says so of the resource as a whole."""
-    found = acting.not_acted_on(parse(istio("WasmPlugin", "w", {"url": "oci://a/b"})))
-    assert [(item.path, item.message) for item in found] == [("", "accepted, but WasmPlugin is not acted on yet")]
+    found = acting.not_acted_on(parse(istio("WorkloadGroup", "w", {"template": {}})))
+    assert [(item.path, item.message) for item in found] == [("", "accepted, but WorkloadGroup is not acted on yet")]
 
 
 def test_every_path_of_the_table_exists() -> None:

@@ -18,10 +18,10 @@ from envoy.config.route.v3 import route_pb2
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
-from varka.envoy.patching import changing, cluster_patches, listener_patches, matching, route_patches
+from varka.envoy.patching import changing, cluster_patches, listener_patches, matching, plugins, route_patches
 from varka.envoy.patching.changing import Problem, Record
 from varka.envoy.patching.listener_patches import Work
-from varka.model.patches import Context, Extensions, Operation, Patch, Place
+from varka.model.patches import Context, Extensions, Module, Operation, Patch, Place
 from varka.model.view import ProxyType, ProxyView
 
 Named = Mapping[str, WireResource]
@@ -84,9 +84,9 @@ def grouped(extensions: Extensions) -> dict[Place, tuple[Patch, ...]]:
 def listeners(resources: Named, extensions: Extensions, about: Side) -> Outcome:
     """Patched listeners; added ones at the end of the alphabet that they belong to."""
     found, about = grouped(extensions), replace(about, hosts=())
-    if not any(found[place] for place in Place if place not in (Place.CLUSTER, Place.EXTENSION_CONFIG, Place.BOOTSTRAP)):
+    if not extensions.modules and not any(found[place] for place in Place if place not in (Place.CLUSTER, Place.EXTENSION_CONFIG, Place.BOOTSTRAP)):
         return Outcome(resources=resources)
-    one = partial(_listener, found, about)
+    one = partial(_listener, found, about, extensions.modules)
     contexts = (Context.GATEWAY,) if about.router else (Context.SIDECAR_INBOUND, Context.SIDECAR_OUTBOUND)
     return _maps.get((resources, extensions), ("listeners", about), lambda: _all(resources, extensions, about, one, _Added(Place.LISTENER, contexts)))
 
@@ -111,14 +111,14 @@ def clusters(resources: Named, extensions: Extensions, about: Side) -> Outcome:
 
 def extension_configs(extensions: Extensions) -> Outcome:
     """The configurations that filters fetch by name (ECDS)."""
-    if not grouped(extensions)[Place.EXTENSION_CONFIG]:
+    if not extensions.modules and not grouped(extensions)[Place.EXTENSION_CONFIG]:
         return Outcome(resources={})
     return _maps.get((extensions,), "extensions", partial(_extension_configs, extensions))
 
 
 def _extension_configs(extensions: Extensions) -> Outcome:
     record = Record()
-    result: dict[str, WireResource] = {}
+    result: dict[str, WireResource] = plugins.resources(extensions)
     for patch in grouped(extensions)[Place.EXTENSION_CONFIG]:
         message = changing.value(patch, record) if patch.operation is Operation.ADD else None
         if message is None:
@@ -181,11 +181,13 @@ def _written(before: WireResource, message: Any, record: Record) -> _One:
     return _One(resource=kept, applied=frozenset(record.applied), problems=tuple(record.problems))
 
 
-def _listener(found: Mapping[Place, tuple[Patch, ...]], about: Side, resource: WireResource) -> _One:
+def _listener(found: Mapping[Place, tuple[Patch, ...]], about: Side, modules: tuple[Module, ...], resource: WireResource) -> _One:
     message = listener_pb2.Listener.FromString(resource.body)
     inward = message.traffic_direction == base_pb2.INBOUND or message.name == names.VIRTUAL_INBOUND
     context = Context.GATEWAY if about.router else Context.SIDECAR_INBOUND if inward else Context.SIDECAR_OUTBOUND
     record = Record()
+    if modules:
+        plugins.insert(message, modules, context, {actual: frozenset(d for d, a in about.ports if a == actual) for _, actual in about.ports})
     if not listener_patches.apply(message, Work(grouped=found, context=context, record=record, ports=_ports(about))):
         return _One(resource=None, applied=frozenset(record.applied), problems=tuple(record.problems))
     return _written(resource, message, record)

@@ -12,6 +12,7 @@ from functools import partial
 
 from varka.model.extending import attachment
 from varka.model.extending.attachment import Attachment
+from varka.model.extending.wasm_code import CodeSource
 from varka.model.memo import Kept
 from varka.model.patches import Module, Phase, Traffic
 from varka.model.view import Proxy
@@ -29,6 +30,8 @@ class Plugin:
     order: tuple[object, ...]
     attachment: Attachment
     module: Module
+    source: CodeSource | None = None
+    """What has to be fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,12 +41,17 @@ class WasmPlugins:
     namespaces: Mapping[str, tuple[Plugin, ...]] = field(default_factory=dict)
     root_namespace: str = ""
 
-    def of(self, proxy: Proxy) -> tuple[Module, ...]:
-        """The modules of a proxy, in order."""
+    @property
+    def sources(self) -> frozenset[CodeSource]:
+        """All that has to be fetched."""
+        return frozenset(plugin.source for items in self.namespaces.values() for plugin in items if plugin.source is not None)
+
+    def of(self, proxy: Proxy) -> tuple[Plugin, ...]:
+        """The plugins of a proxy, in order."""
         if not self.namespaces:
             return ()
         return tuple(
-            plugin.module
+            plugin
             for name in dict.fromkeys((self.root_namespace, proxy.namespace))
             for plugin in self.namespaces.get(name, ())
             if plugin.attachment.selects(proxy.labels, proxy.namespace, name, self.root_namespace)
@@ -67,7 +75,18 @@ def _plugin(source: Source) -> Plugin:
     assert spec is not None
     references = (*((spec.target_ref,) if spec.target_ref is not None else ()), *spec.target_refs)
     labels = spec.selector.match_labels if spec.selector is not None else None
-    return Plugin(order=(-(spec.priority or 0), *meta.age_order), attachment=attachment.of(labels, references), module=module(source))
+    return Plugin(
+        order=(-(spec.priority or 0), *meta.age_order), attachment=attachment.of(labels, references), module=module(source), source=code_source(source)
+    )
+
+
+def code_source(source: Source) -> CodeSource | None:
+    """What has to be fetched for a plugin; None when Envoy finds the module in a file."""
+    spec = source.spec
+    if spec is None or not spec.url.startswith(("http://", "https://")):
+        return None
+    version = f"{source.meta.uid}/{source.meta.generation}" if spec.image_pull_policy == "Always" else ""
+    return CodeSource(url=spec.url, sha256=spec.sha256, version=version)
 
 
 def module(source: Source) -> Module:

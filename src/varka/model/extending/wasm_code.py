@@ -1,0 +1,26 @@
+"""Modules that the control plane fetches: where from, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CodeSource:
+    """One document. `version` differs where it has to be fetched again though nothing else does (`imagePullPolicy: Always`)."""
+
+    url: str
+    sha256: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KnownCode:
+    """What has been fetched, and why other things have not."""
+
+    code: Mapping[CodeSource, bytes] = field(default_factory=dict)
+    problems: Mapping[CodeSource, str] = field(default_factory=dict)
+
+
+NOTHING = KnownCode()
