@@ -82,7 +82,7 @@ class Run:
 
     async def measure(self) -> dict[str, Any]:
         """Everything, in the order in which it builds up."""
-        await mesh_objects.fill(self.api, self.options.services)
+        await mesh_objects.fill(self.api, self.options.services, self.options.virtual_services, self.options.policies)
         task = asyncio.create_task(self.istiod.run())
         try:
             await self._until(lambda: self.istiod.started.is_set() and self.istiod.pusher.ready, 60)
@@ -148,6 +148,7 @@ class Run:
         profile = self._profile("route")
         await self._series("route", self._route, types.ROUTE)
         self._end(profile)
+        self.found["full_push_seconds"] = [await self._full_push(11 + number) for number in range(self.options.full_pushes)]
         self.found["steady_cpu_share"] = await self._steady()
         self.found["elapsed"] = time.monotonic() - began
         self.found["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -165,6 +166,16 @@ class Run:
         self.found[f"{name}_seconds"] = times
         self.found[f"{name}_cpu_seconds_per_change"] = (self._cpu() - used) / self.options.changes
         self.found[f"{name}_cpu_seconds_of_proxies"] = (_cpu_of(self.proxies) - used_by_proxies) / self.options.changes
+
+    async def _full_push(self, seconds: int) -> float:
+        """Change what is in every cluster; the time until every proxy has acknowledged everything."""
+        await asyncio.sleep(self.options.pause)
+        self.acks.expect(types.CLUSTER)
+        started = time.monotonic()
+        self.api.change(resources.CONFIGMAPS, "istio", "istio-system", data=mesh_objects.mesh_config(seconds))
+        await self.acks.wait()
+        await self._until(lambda: all(client.settled for client in self.istiod.pusher.clients.values()), PATIENCE)
+        return time.monotonic() - started
 
     async def _steady(self) -> float:
         """The share of one core that one endpoint change a second costs."""
@@ -185,7 +196,7 @@ class Run:
         self.api.change(resources.ENDPOINT_SLICES, f"s{which}-x", mesh_objects.NAMESPACE, endpoints=endpoints)
 
     async def _route(self, number: int) -> None:
-        which = number * 10 % self.options.services
+        which = number * max(1, self.options.services // self.options.virtual_services) % self.options.services
         spec = mesh_objects.virtual_service(which, 6 + number)["spec"]
         self.api.change(mesh_objects.VIRTUAL_SERVICES, f"s{which}", mesh_objects.NAMESPACE, spec=spec)
 
@@ -223,6 +234,9 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=1000)
     parser.add_argument("--proxies", type=int, default=200)
     parser.add_argument("--changes", type=int, default=30)
+    parser.add_argument("--virtual-services", type=int, default=100)
+    parser.add_argument("--policies", type=int, default=0)
+    parser.add_argument("--full-pushes", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between changes")
     parser.add_argument("--steady", type=float, default=10.0, help="seconds of one change a second")
     parser.add_argument("--profile", choices=("", "connect", "endpoint", "route"), default="")

@@ -10,15 +10,19 @@ from typing import Any
 from bench.clusters import Context, timed
 from bench.figures import Figure, median, percentile
 
-SERVICES, PROXIES = 1000, 200
+SERVICES, PROXIES, MANY = 1000, 200, 2000
 
 
 def _run(context: Context) -> dict[str, Any]:
     if context.control_plane is None:
-        changes = 20 if context.quick else 50
-        command = [sys.executable, "-m", "bench.control_plane", "--services", str(SERVICES), "--proxies", str(PROXIES), "--changes", str(changes)]
-        context.control_plane = json.loads(timed(command, dict(environ))[1].splitlines()[-1])
+        context.control_plane = _measured(PROXIES, ["--changes", "20" if context.quick else "50", "--full-pushes", "0"])
     return context.control_plane
+
+
+def _measured(proxies: int, options: list[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.control_plane", "--services", str(SERVICES), "--proxies", str(proxies), *options]
+    found: dict[str, Any] = json.loads(timed(command, dict(environ))[1].splitlines()[-1])
+    return found
 
 
 def endpoints(context: Context) -> tuple[Figure, ...]:
@@ -46,10 +50,23 @@ def connecting(context: Context) -> tuple[Figure, ...]:
     return (Figure(name=f"{PROXIES} proxies connecting at once", value=found["connect_seconds"], unit="s", budget=15, detail=detail),)
 
 
+def full_push(context: Context) -> tuple[Figure, ...]:
+    """A setting of the mesh that is in every cluster, at a mesh with many routes and policies."""
+    found = _measured(
+        PROXIES, ["--virtual-services", "500", "--policies", "300", "--changes", "1", "--steady", "1", "--full-pushes", "3" if context.quick else "5"]
+    )
+    how = f"{SERVICES:,} services, 500 VirtualServices, 300 policies, {PROXIES} proxies"
+    times = found["full_push_seconds"]
+    return (
+        Figure(name="full push, median", value=median(times), unit="s", detail=f"{how}; worst {max(times):.2f} s"),
+        Figure(name="control plane then, memory at its peak", value=found["rss_mb"], unit="MB", detail="RSS, API in memory included"),
+    )
+
+
 def cost(context: Context) -> tuple[Figure, ...]:
-    """CPU and memory of the control plane with these proxies."""
-    found = _run(context)
-    how = f"at {PROXIES} proxies (the budget is for 2,000)"
+    """CPU and memory of the control plane with ten times the proxies."""
+    found = _measured(MANY, ["--changes", "1", "--full-pushes", "0"])
+    how = f"at {MANY:,} proxies"
     return (
         Figure(name="control plane, CPU at one endpoint change a second", value=found["steady_cpu_share"], unit="cores", budget=1, detail=how),
         Figure(name="control plane, memory at its peak", value=found["rss_mb"], unit="MB", budget=1500, detail=f"RSS, API in memory included; {how}"),

@@ -11,6 +11,7 @@ from varka.resources import crds
 NAMESPACE = "shop"
 VIRTUAL_SERVICES = Gvr("networking.istio.io", "v1", "virtualservices")
 DESTINATION_RULES = Gvr("networking.istio.io", "v1", "destinationrules")
+AUTHORIZATION_POLICIES = Gvr("security.istio.io", "v1", "authorizationpolicies")
 PORT = 8080
 
 
@@ -62,7 +63,22 @@ def virtual_service(number: int, seconds: int) -> dict[str, Any]:
     }
 
 
-async def fill(api: Any, services: int) -> None:
+def policy(number: int) -> dict[str, Any]:
+    """Who may call one service."""
+    rule = {
+        "from": [{"source": {"principals": [f"cluster.local/ns/{NAMESPACE}/sa/s{(number + one) % 1000}" for one in range(3)]}}],
+        "to": [{"operation": {"methods": ["GET", "POST"], "paths": [f"/v{number % 7}/*"]}}],
+    }
+    spec = {"selector": {"matchLabels": {"app": f"s{number}"}}, "action": "ALLOW", "rules": [rule]}
+    return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": f"s{number}"}, "spec": spec}
+
+
+def mesh_config(seconds: int) -> dict[str, str]:
+    """Settings of the mesh of which one is in every cluster of every proxy: the data of the ConfigMap `istio`."""
+    return {"mesh": f"connectTimeout: {seconds}s\n"}
+
+
+async def fill(api: Any, services: int, virtual_services: int, policies: int) -> None:
     """Create everything."""
     for name in (NAMESPACE, "istio-system"):
         await api.create(resources.NAMESPACES, {"metadata": {"name": name, "labels": {"istio-injection": "enabled"}}})
@@ -73,5 +89,9 @@ async def fill(api: Any, services: int) -> None:
         await api.create(resources.ENDPOINT_SLICES, endpoint_slice(number), NAMESPACE)
         for which in range(2):
             await api.create(resources.PODS, pod(number, which), NAMESPACE)
-    for number in range(0, services, 10):
+    for number in range(0, services, max(1, services // max(1, virtual_services))):
         await api.create(VIRTUAL_SERVICES, virtual_service(number, 5), NAMESPACE)
+    for number in range(policies):
+        await api.create(AUTHORIZATION_POLICIES, policy(number), NAMESPACE)
+    settings = {"metadata": {"name": "istio"}, "data": mesh_config(10)}
+    await api.create(resources.CONFIGMAPS, settings, "istio-system")

@@ -22,5 +22,6 @@ MEASUREMENTS: dict[str, Measurement] = {
     "connecting": convergence.connecting,
     "endpoints": convergence.endpoints,
     "routes": convergence.routes,
+    "full-push": convergence.full_push,
     "control-plane": convergence.cost,
 }
