@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from varka.analysis.simulation.result import Answer, Failure, Result, Stage, Ste
 _MANAGER = "envoy.filters.network.http_connection_manager"
 _TCP_PROXY = "envoy.filters.network.tcp_proxy"
 _SNI_CLUSTER = "envoy.filters.network.sni_cluster"
+_AUTHORITY = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@%\[\]]*")
+"""What Envoy lets pass as a Host header."""
 _TLS_SOCKETS = {"envoy.transport_sockets.tls"}
 
 
@@ -141,6 +144,10 @@ def _http(walk: _Walk, manager: Any, decrypted: bool) -> Result:
     if not call.is_http:
         walk.step(Stage.ROUTE_CONFIG, "", "requests are read here, but the client does not speak HTTP")
         return walk.result(Failure.PROTOCOL_ERROR)
+    if not _AUTHORITY.fullmatch(call.host):
+        walk.fields["answer"] = Answer(status=400)
+        walk.step(Stage.ROUTE_CONFIG, "", "the Host header has characters that no host name has; an international name is sent in its ASCII form")
+        return walk.result()
     config = _route_config(walk, manager)
     if config is None:
         return walk.result(Failure.NO_VIRTUAL_HOST)

@@ -1,7 +1,8 @@
 """Route configurations of a gateway: one for all plain HTTP servers of a port (`http.8080`), one for each HTTPS server.
 
 The hosts of a configuration are those that both a server and a VirtualService bound to it name. Several VirtualServices
-may share a host: their rules follow one another, oldest VirtualService first.
+may share a host: their rules follow one another, oldest VirtualService first, and a rule for all requests comes last
+whichever VirtualService it is from.
 """
 
 from __future__ import annotations
@@ -76,7 +77,21 @@ class _Host:
 
     port: int
     rules: list[Any] = field(default_factory=list)
+    last: Any = None
+    """The first rule for all requests: what comes after it would never be reached."""
     redirects: bool = False
+
+    def add(self, rules: list[Any]) -> None:
+        """Put the rules of one more VirtualService in."""
+        for rule in rules:
+            if not _unconditional(rule):
+                self.rules.append(rule)
+            elif self.last is None:
+                self.last = rule
+
+    @property
+    def ordered(self) -> list[Any]:
+        return self.rules if self.last is None else [*self.rules, self.last]
 
 
 def _assemble(name: str, bindings: list[GatewayBinding], view: ProxyView) -> WireResource:
@@ -88,8 +103,7 @@ def _assemble(name: str, bindings: list[GatewayBinding], view: ProxyView) -> Wir
             for host in shared_hosts(binding.server, rules):
                 entry = hosts.setdefault(host, _Host(port=binding.server.port))
                 entry.redirects = entry.redirects or redirects
-                if not any(_unconditional(rule) for rule in entry.rules):
-                    entry.rules += virtual_hosts.routes(origin, rules)
+                entry.add(virtual_hosts.routes(origin, rules))
         if redirects:
             for host in server_hosts(binding.server):
                 hosts.setdefault(host, _Host(port=binding.server.port)).redirects = True
@@ -100,7 +114,9 @@ def _assemble(name: str, bindings: list[GatewayBinding], view: ProxyView) -> Wir
 
 
 def _unconditional(rule: Any) -> bool:
-    return bool(rule.match.prefix == "/" and not rule.match.headers and not rule.match.query_parameters)
+    match = rule.match
+    everything = match.prefix == "/" or match.safe_regex.regex in {".*", "*"}
+    return bool(everything and not match.headers and not match.query_parameters and not match.dynamic_metadata)
 
 
 def _most_specific(host: str) -> tuple[bool, int, str]:
@@ -108,10 +124,10 @@ def _most_specific(host: str) -> tuple[bool, int, str]:
 
 
 def _part(host: str, entry: _Host) -> routes.Part:
-    message = virtual_hosts.virtual_host(f"{host}:{entry.port}", (host,), entry.rules, inside=True)
+    message = virtual_hosts.virtual_host(f"{host}:{entry.port}", (host,), entry.ordered, inside=True)
     if entry.redirects:
         message.require_tls = route_components_pb2.VirtualHost.ALL
-        if not entry.rules:
+        if not entry.ordered:
             message.routes.append(_not_found())
     return routes.Part(name=message.name, domains=(host,), message=message, body=message.SerializeToString(deterministic=True))
 

@@ -113,9 +113,9 @@ def redirect(said: Redirect, port: int) -> Any:
         action.scheme_redirect = said.scheme
     if said.port:
         action.port_redirect = said.port
-    elif said.derive_port == "FROM_PROTOCOL_DEFAULT":
+    elif said.derive_port == "FROM_PROTOCOL_DEFAULT" and said.scheme:
         action.port_redirect = 443 if said.scheme == "https" else 80
-    elif said.derive_port == "FROM_REQUEST_PORT" and port not in (80, 443):
+    elif said.derive_port == "FROM_REQUEST_PORT" and (said.scheme or port not in (80, 443)):
         action.port_redirect = port
     if said.regex:
         action.regex_rewrite.pattern.regex = said.regex

@@ -6,7 +6,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from varka.base import durations
+from varka.base import durations, regexes
 from varka.model.discovery import hosts
 from varka.model.traffic import (
     Abort,
@@ -77,13 +77,29 @@ def _all(given: dict[str, written.StringMatch]) -> dict[str, StringMatch]:
     return {name: string_match(match) for name, match in given.items()}
 
 
-def http(route: written.HttpRoute, names: Names) -> HttpRoute:
-    """One HTTP rule; a delegate is not followed here."""
+def readable(given: StringMatch | None) -> bool:
+    """Whether Envoy can read a test: one with a broken expression would make it refuse all rules of all hosts."""
+    return given is None or given.kind is not MatchKind.REGEX or given.value == "*" or not regexes.problem(given.value)
+
+
+def _sound(match: HttpMatch) -> bool:
+    single = (match.uri, match.scheme, match.method, match.authority)
+    return all(map(readable, (*single, *match.headers.values(), *match.without_headers.values(), *match.query_params.values())))
+
+
+def http(route: written.HttpRoute, names: Names) -> HttpRoute | None:
+    """One HTTP rule; a delegate is not followed here. None for a rule that no request can meet, or that does nothing."""
+    matches = tuple(match for item in route.match if _sound(match := _http_match(item, names)))
+    acts = route.route or route.redirect is not None or route.direct_response is not None or route.delegate is not None
+    return None if (route.match and not matches) or not acts else _http(route, matches, names)
+
+
+def _http(route: written.HttpRoute, matches: tuple[HttpMatch, ...], names: Names) -> HttpRoute:
     timeout = seconds(route.timeout)
     fault = route.fault or written.HttpFaultInjection()
     return HttpRoute(
         name=route.name,
-        matches=tuple(_http_match(match, names) for match in route.match),
+        matches=matches,
         destinations=_http_destinations(route.route, names),
         redirect=_redirect(route.redirect) if route.redirect is not None else None,
         direct_response=_direct_response(route.direct_response) if route.direct_response is not None else None,
@@ -164,6 +180,8 @@ def _direct_response(given: written.HttpDirectResponse) -> DirectResponse:
 
 def _rewrite(given: written.HttpRewrite) -> Rewrite:
     regex = given.uri_regex_rewrite or written.RegexRewrite()
+    if regexes.problem(regex.match):
+        regex = written.RegexRewrite()
     return Rewrite(uri=given.uri, authority=given.authority, regex=regex.match, substitution=regex.rewrite)
 
 
@@ -211,7 +229,7 @@ def _cors(given: written.CorsPolicy) -> Cors:
     origins = [string_match(origin) for origin in given.allow_origins]
     origins = origins or [StringMatch(kind=MatchKind.EXACT, value=origin) for origin in given.allow_origin]
     return Cors(
-        allow_origins=tuple(origins),
+        allow_origins=tuple(filter(readable, origins)),
         allow_methods=given.allow_methods,
         allow_headers=given.allow_headers,
         expose_headers=given.expose_headers,

@@ -84,6 +84,8 @@ def resolve(source: Source, mesh: MeshSettings, delegates: Mapping[str, Source])
 
 def _routes(item: written.HttpRoute, names: route_conversion.Names, root: Source, mesh: MeshSettings, delegates: Mapping[str, Source]) -> Iterable[HttpRoute]:
     route = route_conversion.http(item, names)
+    if route is None:
+        return ()
     if item.delegate is None:
         return (route,)
     chosen = delegates.get(_delegate_key(item.delegate, root.meta.namespace))
@@ -93,7 +95,8 @@ def _routes(item: written.HttpRoute, names: route_conversion.Names, root: Source
     if not visibility.visible(exported, root.meta.namespace):
         return ()
     inner = route_conversion.Names(namespace=chosen.meta.namespace, domain=mesh.cluster_domain)
-    merged = (_merge(route, route_conversion.http(part, inner)) for part in chosen.spec.http)
+    parts = (route_conversion.http(part, inner) for part in chosen.spec.http if part.delegate is None)
+    merged = (_merge(route, part) for part in parts if part is not None)
     return tuple(part for part in merged if part is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from varka.base import regexes
 from varka.resources.traffic import virtual_services as written
 from varka.resources.validation import names
 from varka.resources.validation.findings import Findings
@@ -76,10 +77,14 @@ def _check_string(given: written.StringMatch, path: str, found: Findings) -> Non
     if given.prefix == "":
         found.error(f"{path}.prefix", "prefix must not be empty; use '/' to match every path")
     if given.regex is not None:
-        try:
-            re.compile(given.regex)
-        except re.error as problem:
-            found.error(f"{path}.regex", f"{given.regex!r} is not a regular expression: {problem}")
+        check_regex(given.regex, f"{path}.regex", found)
+
+
+def check_regex(pattern: str, path: str, found: Findings) -> None:
+    """Check that Envoy can compile a pattern."""
+    problem = regexes.problem(pattern)
+    if problem:
+        found.error(path, f"{pattern[:200]!r} is not a regular expression of RE2, which Envoy uses: {problem}")
 
 
 def check_destination(given: written.Destination | None, path: str, found: Findings) -> None:
@@ -170,9 +175,14 @@ def _check_rewrite(given: written.HttpRewrite, path: str, found: Findings) -> No
         found.error(path, "rewrite must specify at least one of URI, authority or uriRegexRewrite")
     if given.uri and given.uri_regex_rewrite is not None:
         found.error(path, "rewrite cannot have both uri and uriRegexRewrite")
+    if given.uri_regex_rewrite is not None:
+        check_regex(given.uri_regex_rewrite.match, f"{path}.uriRegexRewrite.match", found)
 
 
 def _check_cors(given: written.CorsPolicy, path: str, found: Findings) -> None:
+    for index, origin in enumerate(given.allow_origins):
+        if origin.regex is not None:
+            check_regex(origin.regex, f"{path}.allowOrigins[{index}].regex", found)
     for index, method in enumerate(given.allow_methods):
         if method not in _METHODS:
             found.error(f"{path}.allowMethods[{index}]", f"{method!r} is not a supported HTTP method")

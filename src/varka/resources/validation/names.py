@@ -25,12 +25,22 @@ def domain_problem(name: str, wildcard: bool = True) -> str:
         return f"domain name {name!r} is longer than 255 characters"
     if wildcard and name == "*":
         return ""
+    if not name.isascii():
+        return f"domain name {name!r} is invalid: write an international name in its ASCII form{_ascii_form(name)}"
     labels = name.removesuffix(".").split(".")
     if not (_FIRST_LABEL if wildcard else _DNS_LABEL).fullmatch(labels[0]) or not all(map(_DNS_LABEL.fullmatch, labels[1:])):
         return f"domain name {name!r} is invalid: write labels of letters, digits and hyphens, and a wildcard only at the beginning"
     if labels[-1].isdecimal() and len(labels) > 1:
         return f"domain name {name!r} is invalid: the top level domain cannot be all-numeric"
     return ""
+
+
+def _ascii_form(name: str) -> str:
+    wildcard = "*." if name.startswith("*.") else ""
+    try:
+        return f", {wildcard}{name.removeprefix(wildcard).encode('idna').decode()}"
+    except UnicodeError:
+        return ""
 
 
 def is_partial_wildcard(name: str) -> bool:
