@@ -136,10 +136,17 @@ def _route(origin: Origin, virtual_service: VirtualService, rule: HttpRoute, mat
         route.direct_response.CopyFrom(route_actions.direct_response(rule.direct_response))
     else:
         route.route.CopyFrom(_forward(origin, rule, match))
-        first = rule.destinations[0].destination.host if rule.destinations else virtual_service.hosts[0]
-        route.decorator.operation = f"{first}:{origin.port}{_pattern(match)}"
+        route.decorator.operation = _target(origin, virtual_service, rule) + _pattern(match)
     route_actions.apply_headers(route, rule.headers)
     return route
+
+
+def _target(origin: Origin, virtual_service: VirtualService, rule: HttpRoute) -> str:
+    """What a span is called by: the one destination, or the VirtualService where there are several."""
+    if len(rule.destinations) == 1:
+        destination = rule.destinations[0].destination
+        return f"{destination.host}:{port_of(origin, destination)}"
+    return f"{virtual_service.name}:{origin.port}"
 
 
 def _pattern(match: HttpMatch | None) -> str:

@@ -1,0 +1,159 @@
+"""Traces, requests and traffic on a real mesh: Bookinfo with the trace store, seen through what a person would type."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system.clusters import PROGRAMS, Cluster, eventually
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+TELEMETRY = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: all-traces, namespace: istio-system}
+spec:
+  tracing:
+  - providers: [{name: jaeger}]
+    randomSamplingPercentage: 100
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Cluster]:
+    made = Cluster("traces")
+    try:
+        made.up()
+        made.run(str(PROGRAMS / "istioctl"), "install", "-y", timeout=120)
+        made.kubectl("label", "namespace", "default", "istio-injection=enabled")
+        made.apply(TELEMETRY)
+        for file in ("addons/jaeger.yaml", "bookinfo/bookinfo.yaml", "bookinfo/gateway.yaml"):
+            made.kubectl("apply", "-f", str(SAMPLES / file))
+        made.kubectl("wait", "--for=condition=Ready", "pod", "--all", "-n", "default", "--timeout=90s", timeout=100)
+        made.kubectl("wait", "--for=condition=Ready", "pod", "--all", "-n", "istio-system", "--timeout=90s", timeout=100)
+        yield made
+    finally:
+        made.destroy()
+
+
+def gateway(mesh: Cluster) -> str:
+    lines = dict(line.removeprefix("export ").split("=", 1) for line in mesh.varka("env").stdout.splitlines() if line.startswith("export "))
+    return f"http://{lines['GATEWAY_URL'].strip(chr(39))}"
+
+
+def page(mesh: Cluster, *arguments: str) -> str:
+    """The code of one request for the page."""
+    line = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", *arguments, f"{gateway(mesh)}/productpage"]
+    return subprocess.run(line, capture_output=True, text=True, timeout=20, check=False).stdout
+
+
+@pytest.fixture
+def ask(mesh: Cluster) -> Iterator[Callable[[str], Any]]:
+    """Asks the query API inside the store's own pod."""
+
+    def get(path: str) -> Any:
+        command = ["exec", "-n", "istio-system", "deploy/jaeger", "--", "curl", "-s", "--max-time", "10", f"http://127.0.0.1:16686/jaeger{path}"]
+        text = mesh.kubectl(*command, check=False).stdout
+        return json.loads(text) if text.startswith("{") else {}
+
+    yield get
+
+
+def test_one_request_is_one_trace_with_all_hops(mesh: Cluster, ask: Callable[[str], Any]) -> None:
+    """Gateway, productpage, details, reviews and, of v2 and v3, ratings: a server's span is the child of its client's."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    eventually(lambda: page(mesh) == "200", seconds=40, what="the page")
+    assert page(mesh, "-H", f"traceparent: 00-{trace}-00f067aa0ba902b7-01") == "200"
+
+    def complete() -> list[Any]:
+        found = ask(f"/api/traces/{trace}").get("data") or []
+        services = {found[0]["processes"][span["processID"]]["serviceName"] for span in found[0]["spans"]} if found else set()
+        wanted = {"istio-ingressgateway.istio-system", "productpage.default", "details.default", "reviews.default"}
+        return found if wanted <= services else []
+
+    (whole,) = eventually(complete, seconds=40, what="the whole trace")
+    spans = {span["spanID"]: span for span in whole["spans"]}
+
+    def service(span: Any) -> str:
+        return str(whole["processes"][span["processID"]]["serviceName"])
+
+    def tags(span: Any) -> dict[str, Any]:
+        return {tag["key"]: tag["value"] for tag in span["tags"]}
+
+    first = [span for span in spans.values() if span["references"][0]["spanID"] not in spans]
+    assert [(service(span), span["references"][0]["spanID"]) for span in first] == [("istio-ingressgateway.istio-system", "00f067aa0ba902b7")]
+    edges = set()
+    for span in spans.values():
+        parent = spans.get(span["references"][0]["spanID"])
+        if parent is not None:
+            kinds = (tags(parent)["span.kind"], tags(span)["span.kind"])
+            assert kinds == (("server", "client") if service(parent) == service(span) else ("client", "server"))
+            edges.add((service(parent), service(span)))
+    hops = {(one.partition(".")[0], other.partition(".")[0]) for one, other in edges if one != other}
+    assert {("istio-ingressgateway", "productpage"), ("productpage", "details"), ("productpage", "reviews")} <= hops
+    details = next(span for span in spans.values() if service(span) == "details.default")
+    assert details["operationName"] == "details.default.svc.cluster.local:9080/*"
+    shown = tags(details)
+    assert (shown["http.status_code"], shown["http.method"], shown["istio.canonical_service"], shown["istio.namespace"]) == ("200", "GET", "details", "default")
+
+
+def test_the_newer_api_and_the_dependencies_agree(mesh: Cluster, ask: Callable[[str], Any]) -> None:
+    """The same services in both APIs, and edges between them."""
+    assert page(mesh) == "200"
+    eventually(lambda: "reviews.default" in ask("/api/v3/services").get("services", []), what="the services")
+    assert ask("/api/v3/services")["services"] == ask("/api/services")["data"]
+    now = int(time.time() * 1000)
+    edges = {(one["parent"], one["child"]) for one in ask(f"/api/dependencies?endTs={now + 60_000}&lookback=3600000")["data"]}
+    assert ("istio-ingressgateway.istio-system", "productpage.default") in edges
+    assert ("productpage.default", "details.default") in edges
+
+
+def test_spans_survive_the_stores_process_and_requests_do_not_need_it(mesh: Cluster, ask: Callable[[str], Any]) -> None:
+    """The container is ended by force: it comes back with what it had, and the page never noticed."""
+    before = ask("/api/services")["data"]
+    assert before
+    mesh.kubectl(
+        "exec", "-n", "istio-system", "deploy/jaeger", "--", "sh", "-c", "kill -9 1 2>/dev/null; kill -9 $(pgrep -f varka.telemetry.traces)", check=False
+    )
+    for _ in range(5):
+        assert page(mesh) == "200"
+    eventually(lambda: ask("/api/services").get("data") == before, seconds=60, what="the store's return")
+
+
+def test_requests_are_shown_live_and_traffic_counts_what_they_are(mesh: Cluster) -> None:
+    """`varka requests` shows each request that `varka traffic` sent as one line, with caller and callee."""
+    watcher = subprocess.Popen(
+        [str(PROGRAMS / "varka"), "requests", "--name", mesh.name, "-o", "json", "-w", "details-v1", "--for", "40s", "--limit", "20"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=mesh.environment,
+    )
+    try:
+        time.sleep(3)
+        sent = json.loads(
+            mesh.varka(
+                "traffic", "http://details:9080/details/0", "--from", "deployment/productpage-v1", "-n", "default", "--rate", "20", "--for", "1s", "-o", "json"
+            ).stdout
+        )
+        assert sent["codes"] == {"200": 20}
+        shown, _ = watcher.communicate(timeout=60)
+    finally:
+        watcher.kill()
+    lines = [json.loads(line) for line in shown.splitlines()]
+    assert len(lines) == 20
+    assert {(line["source"], line["destination"], line["response_code"], line["direction"]) for line in lines} == {
+        ("productpage-v1.default", "details-v1.default", 200, "inbound")
+    }
+
+
+def test_traffic_through_the_gateway_stops_by_itself(mesh: Cluster) -> None:
+    """Errors and delays in the shares that were asked for; the exit code says whether anything answered."""
+    sent = json.loads(mesh.varka("traffic", "--rate", "20", "--for", "2s", "--errors", "50%", "-o", "json").stdout)
+    assert sent["sent"] == 40
+    assert set(sent["codes"]) == {"200", "404"}
+    assert mesh.varka("traffic", "http://127.0.0.1:1", "--for", "1s", check=False).returncode == 1
