@@ -25,6 +25,7 @@ bench: setup
 
 setup: $(VENV)/.installed
 	@sh scripts/system-packages.sh
+	@$(BIN)/varka image fetch --if-possible prometheus
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	sh scripts/install.sh $(PYTHON) $(VENV)

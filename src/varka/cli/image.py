@@ -68,6 +68,29 @@ def add(name: str, environment: tuple[str, ...], workdir: str, image: str, line:
     click.echo(f"image {image} stands for: {' '.join(line)}")
 
 
+@command.command("fetch", epilog="Example: varka image fetch prometheus")
+@click.option("--if-possible", is_flag=True, help="Say what is wrong, but do not fail.")
+@click.argument("package")
+def fetch(if_possible: bool, package: str) -> None:
+    """Get a program that images stand for, such as prometheus, from this system's PACKAGE, without root.
+
+    The package is unpacked into your cache; nothing is installed. Pods that wait for the program start.
+    """
+    from varka.cluster import packages
+
+    known = packages.find(package)
+    if known is None:
+        try:
+            packages.fetch(package)
+        except VarkaError as error:
+            if not if_possible:
+                raise
+            click.echo(f"note: {error}; {error.hint}", err=True)
+            return
+        known = packages.find(package)
+    click.echo(f"{package} is {known}" if known else f"the package {package} is unpacked in {packages.folder() / package}")
+
+
 @command.command("list", epilog="Example: varka image list -o json")
 @options.cluster
 @options.output

@@ -27,11 +27,17 @@ class LogOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerUsage:
-    """Of one container now: `cpu_nanocores` over the last window, resident memory in bytes."""
+    """Of one container now: `cpu_nanocores` over the last window, resident memory in bytes.
+
+    `cpu_seconds` are all that its processes have used so far, `disk_bytes` what it has written to its log.
+    """
 
     container: str
     cpu_nanocores: int
     memory_bytes: int
+    cpu_seconds: float = 0.0
+    disk_bytes: int = 0
+    processes: int = 0
 
 
 class ExecSession(Protocol):

@@ -59,6 +59,20 @@ def rates(old: Sample, new: Sample) -> dict[str, float]:
     return used
 
 
+def spent(old: Sample, new: Sample, before: Mapping[str, float]) -> dict[str, float]:
+    """Seconds used in each mount namespace since its first process; `before` is what was known of them at the old sample."""
+    window = max(new.moment - old.moment, 0.001)
+    return {space: before.get(space, 0.0) + rate * window for space, rate in rates(old, new).items()}
+
+
+def processes(sample: Sample) -> dict[str, int]:
+    """How many there are in each mount namespace."""
+    found: dict[str, int] = {}
+    for process in sample.processes.values():
+        found[process.mounts] = found.get(process.mounts, 0) + 1
+    return found
+
+
 def memory(sample: Sample) -> dict[str, int]:
     """Bytes in each mount namespace."""
     used: dict[str, int] = {}
@@ -76,6 +90,8 @@ class Usage:
         self._new = Sample(moment=time.monotonic(), processes={}, machine=machine_busy(proc))
         self._rates: dict[str, float] = {}
         self._memory: dict[str, int] = {}
+        self._spent: dict[str, float] = {}
+        self._processes: dict[str, int] = {}
         self._machine = 0.0
 
     async def run(self) -> None:
@@ -87,7 +103,8 @@ class Usage:
     def sample(self) -> None:
         """Read /proc once; some milliseconds for a hundred processes."""
         old, new = self._new, take(self._proc)
-        self._rates, self._memory = rates(old, new), memory(new)
+        self._rates, self._memory, self._processes = rates(old, new), memory(new), processes(new)
+        self._spent = spent(old, new, self._spent)
         self._machine = max(0.0, new.machine - old.machine) / max(new.moment - old.moment, 0.001)
         self._new = new
 
@@ -102,13 +119,30 @@ class Usage:
         for name, runner in worker.runners.items():
             if runner.state.running_since:
                 space = worker.mounts.get(name, "")
-                found.append(ContainerUsage(container=name, cpu_nanocores=int(self._rates.get(space, 0.0) * 1e9), memory_bytes=self._memory.get(space, 0)))
+                found.append(
+                    ContainerUsage(
+                        container=name,
+                        cpu_nanocores=int(self._rates.get(space, 0.0) * 1e9),
+                        memory_bytes=self._memory.get(space, 0),
+                        cpu_seconds=self._spent.get(space, 0.0),
+                        disk_bytes=_size(runner.log_path),
+                        processes=self._processes.get(space, 0),
+                    )
+                )
         return found
 
     def of_node(self) -> ContainerUsage:
         """Of the whole machine, as its capacity is the node's."""
         self._refresh()
-        return ContainerUsage(container="", cpu_nanocores=int(self._machine * 1e9), memory_bytes=machine_memory(self._proc))
+        used = int(self._machine * 1e9)
+        return ContainerUsage(container="", cpu_nanocores=used, memory_bytes=machine_memory(self._proc), cpu_seconds=machine_busy(self._proc))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def take(proc: Path = Path("/proc")) -> Sample:

@@ -16,7 +16,7 @@ import yaml
 from varka.base.errors import VarkaError
 
 BASE = Path(__file__).parent / "catalog.yaml"
-_KEYS = {"entrypoint", "cmd", "env", "workdir", "mounts", "programs", "capabilities"}
+_KEYS = {"entrypoint", "cmd", "env", "workdir", "mounts", "programs", "capabilities", "package"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,8 @@ class Recipe:
     workdir: str = ""
     mounts: tuple[HostMount, ...] = ()
     programs: str = ""
+    package: str = ""
+    """A program that this machine must have, and the distribution's package that brings it; `{program}` is its path."""
     capabilities: tuple[str, ...] = ()
     """What the image's programs cannot do without, whatever the pod's security context drops."""
 
@@ -155,6 +157,7 @@ def _recipe(name: str, entry: Mapping[str, Any], placeholders: Mapping[str, str]
             HostMount(source=filled(each["source"]), target=str(each["target"]), read_only=bool(each.get("readOnly"))) for each in entry.get("mounts") or ()
         ),
         programs=filled(entry.get("programs") or ""),
+        package=str(entry.get("package") or ""),
         capabilities=tuple(str(name) for name in entry.get("capabilities") or ()),
     )
 

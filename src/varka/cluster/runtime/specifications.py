@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from varka.base.errors import VarkaError
 from varka.client.api import Object
+from varka.cluster import packages
 from varka.cluster.runtime import capabilities, catalog, environment
 from varka.cluster.runtime.catalog import Recipe
 from varka.cluster.runtime.programs import fallbacks
@@ -64,7 +65,12 @@ def recipe_of(known: catalog.Catalog, image: str) -> Recipe:
         raise Refusal("ErrImagePull", str(error)) from error
     if recipe is None:
         raise Refusal("ErrImagePull", f'no recipe for image "{image}"; say which command it stands for: varka image add {image} -- COMMAND…')
-    return recipe
+    if not recipe.package:
+        return recipe
+    program = packages.find(recipe.package)
+    if program is None:
+        raise Refusal("ErrImagePull", packages.advice(recipe.package))
+    return recipe.fill({"program": str(program)})
 
 
 async def _variables(worker: PodWorker, spec: Object, recipe: Recipe) -> dict[str, str]:

@@ -209,7 +209,15 @@ def _deployment(installation: Installation, name: str, meta: Object) -> Object:
             "selector": {"matchLabels": {"app": "istiod", "istio.io/rev": installation.revision}},
             "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "25%"}},
             "template": {
-                "metadata": {"labels": labels, "annotations": {"sidecar.istio.io/inject": "false", **(k8s.get("podAnnotations") or {})}},
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {
+                        "prometheus.io/port": "15014",
+                        "prometheus.io/scrape": "true",
+                        "sidecar.istio.io/inject": "false",
+                        **(k8s.get("podAnnotations") or {}),
+                    },
+                },
                 "spec": spec,
             },
         },

@@ -25,7 +25,7 @@ from varka.cluster.apiserver.rest.negotiation import Wanted
 
 _log = logging.getLogger(__name__)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version")
+_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version")
 _CONNECT = ("exec", "attach", "portforward", "proxy")
 
 
@@ -90,6 +90,10 @@ class Routes:
                 kind = f"application/json;g=apidiscovery.k8s.io;v={wanted.version};as=APIGroupDiscoveryList"
                 return _tagged(request, msgspec.json.encode(answer), kind)
             return _json(discovery.api_versions() if path == "/api" else discovery.groups(registry))
+        if path == "/metrics":
+            import prometheus_client
+
+            return web.Response(body=prometheus_client.generate_latest(), headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
         if path == "/version":
             return _json(discovery.version())
         if path == "/":
