@@ -62,7 +62,8 @@ def rates(old: Sample, new: Sample) -> dict[str, float]:
 def spent(old: Sample, new: Sample, before: Mapping[str, float]) -> dict[str, float]:
     """Seconds used in each mount namespace since its first process; `before` is what was known of them at the old sample."""
     window = max(new.moment - old.moment, 0.001)
-    return {space: before.get(space, 0.0) + rate * window for space, rate in rates(old, new).items()}
+    now = {space: before.get(space, 0.0) + rate * window for space, rate in rates(old, new).items()}
+    return {**before, **now}
 
 
 def processes(sample: Sample) -> dict[str, int]:
@@ -104,7 +105,8 @@ class Usage:
         """Read /proc once; some milliseconds for a hundred processes."""
         old, new = self._new, take(self._proc)
         self._rates, self._memory, self._processes = rates(old, new), memory(new), processes(new)
-        self._spent = spent(old, new, self._spent)
+        alive = {space for worker in list(self._workers.values()) for space in list(worker.mounts.values())} | set(self._processes)
+        self._spent = {space: seconds for space, seconds in spent(old, new, self._spent).items() if space in alive}
         self._machine = max(0.0, new.machine - old.machine) / max(new.moment - old.moment, 0.001)
         self._new = new
 

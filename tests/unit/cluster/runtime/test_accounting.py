@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from varka.cluster.apiserver.podruntime import ContainerUsage
 from varka.cluster.runtime import accounting
 from varka.cluster.runtime.accounting import Process, Sample
 
@@ -74,10 +73,23 @@ def test_without_pss_the_resident_size_counts(proc: Path) -> None:
 
 def test_of_pod_and_of_node(proc: Path) -> None:
     """A question before the first sample is answered, too; containers that do not run are left out."""
-    running, waiting = (SimpleNamespace(state=SimpleNamespace(running_since=since)) for since in (1.0, 0.0))
+    running, waiting = (SimpleNamespace(state=SimpleNamespace(running_since=since), log_path=proc / "app.log") for since in (1.0, 0.0))
+    (proc / "app.log").write_bytes(b"12345")
     worker: Any = SimpleNamespace(runners={"app": running, "init": waiting}, mounts={"app": "mnt:[7]"})
     usage = accounting.Usage({}, proc)
     (found,) = usage.of_pod(worker)
     assert (found.container, found.memory_bytes) == ("app", 2048)
     assert found.cpu_nanocores > 0
-    assert usage.of_node() == ContainerUsage(container="", cpu_nanocores=0, memory_bytes=60 * 1024)
+    assert (found.disk_bytes, found.processes) == (5, 1)
+    assert found.cpu_seconds > 0
+    node = usage.of_node()
+    assert (node.container, node.cpu_nanocores, node.memory_bytes, node.cpu_seconds) == ("", 0, 60 * 1024, accounting.machine_busy(proc))
+
+
+def test_seconds_only_grow() -> None:
+    """What a container has used stays counted when the process that used it has ended."""
+    busy = accounting.Process(pid=1, start=1, mounts="mnt:[7]", busy=3.0, memory=1)
+    samples = [accounting.Sample(moment=moment, processes=found, machine=0.0) for moment, found in ((0.0, {}), (10.0, {(1, 1): busy}), (20.0, {}))]
+    first = accounting.spent(samples[0], samples[1], {})
+    assert first == {"mnt:[7]": 3.0}
+    assert accounting.spent(samples[1], samples[2], first) == {"mnt:[7]": 3.0}
