@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from varka.cluster import packages
+from varka.telemetry.prometheus import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.system
@@ -44,3 +45,19 @@ def test_every_alert_is_tested(folder: Path) -> None:
     rules = [rule for group in yaml.safe_load((folder / "alerting_rules.yml").read_text())["groups"] for rule in group["rules"]]
     tested = [one for test in yaml.safe_load((folder / "tests.yaml").read_text())["tests"] for one in test["alert_rule_test"]]
     assert {rule["alert"] for rule in rules} == {one["alertname"] for one in tested if one["exp_alerts"]}
+
+
+@pytest.mark.parametrize("where", ["samples/addons/prometheus.yaml", "../shared/istio-1.28.2/samples/addons/prometheus.yaml"])
+def test_the_program_takes_the_configurations(promtool: str, tmp_path: Path, where: str) -> None:
+    """Our configuration and the unchanged one of upstream are valid for the program once discovery is translated."""
+    if not (ROOT / where).exists():
+        pytest.skip("the upstream file is not there")
+    documents = [each for each in yaml.safe_load_all((ROOT / where).read_text()) if each]
+    text = next(each["data"]["prometheus.yml"] for each in documents if each["kind"] == "ConfigMap")
+    made, wanted = configuration.translated(text, "/etc/config", str(tmp_path))
+    assert {discovery.role for discovery in wanted} >= {"pod", "node", "endpoints"}
+    (tmp_path / "prometheus.yml").write_text(made)
+    done = subprocess.run(
+        [promtool, "check", "config", "--syntax-only", "prometheus.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
