@@ -94,6 +94,8 @@ class Service:
     prefers_near: bool = False
     """Whether the nearest endpoints are used for as long as there are any (`trafficDistribution`)."""
     external_name: str = ""
+    aliases: tuple[Hostname, ...] = ()
+    """Other hosts that stand for this one: Services of type ExternalName that point at it."""
     registry: str = "Kubernetes"
     labels: Mapping[str, str] = field(default_factory=dict)
     selector: Mapping[str, str] = field(default_factory=dict)

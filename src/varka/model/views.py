@@ -205,15 +205,28 @@ def _visible(entries: tuple[Entry, ...], namespace: str, scope: Scope | None, ro
         service = entry.service
         if not visibility.visible(service.export_to, namespace):
             continue
-        if scope is not None and not scope.includes(service) and service.hostname not in wanted:
+        if scope is not None and not scope.includes(service) and wanted.isdisjoint((service.hostname, *service.aliases)):
             continue
         other = chosen.get(service.hostname)
-        if other is None or (other.service.registry != "Kubernetes" and service.namespace == namespace != other.service.namespace):
+        if other is not None and _complements(other.service, service):
+            chosen[service.hostname] = _joined(other, entry)
+        elif other is None or (other.service.registry != "Kubernetes" and service.namespace == namespace != other.service.namespace):
             chosen[service.hostname] = entry
     return Visible(
         services=tuple(entry.service for entry in chosen.values()),
         endpoints={(host, port): found for host, entry in chosen.items() for port, found in entry.endpoints.items()},
     )
+
+
+def _complements(first: Service, second: Service) -> bool:
+    """Two ServiceEntries of one namespace may each give some ports of one host."""
+    return first.registry == second.registry == "External" and first.namespace == second.namespace and first.resolution is second.resolution
+
+
+def _joined(first: Entry, second: Entry) -> Entry:
+    known = {port.number for port in first.service.ports}
+    ports = (*first.service.ports, *(port for port in second.service.ports if port.number not in known))
+    return Entry(service=replace(first.service, ports=ports), endpoints={**second.endpoints, **first.endpoints})
 
 
 def _destinations(routes: tuple[VirtualService, ...], scope: Scope) -> frozenset[Hostname]:

@@ -86,7 +86,7 @@ def chains_of(claim: Claim, origin: virtual_hosts.Origin, alone: bool) -> list[A
     by_name = claim.kind is Kind.TLS and not alone
     straight = L4Route(destinations=(WeightedDestination(destination=Destination(host=host, port=origin.port)),))
     if by_name:
-        named = L4Match(sni_hosts=(host,)) if host != "*" else None
+        named = L4Match(sni_hosts=(host, *claim.service.aliases)) if host != "*" else None
         if named is not None and any(host in tuple(chain.filter_chain_match.server_names) for chain in result):
             return result
         result.append(_chain(straight, named, blocks, origin))

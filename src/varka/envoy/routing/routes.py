@@ -79,6 +79,9 @@ def _of_port(origin: virtual_hosts.Origin, ruled: Ruled, names_of: Names) -> Ite
     for service in origin.view.services:
         port = service.port(origin.port)
         if port is not None and (port.protocol.is_http or port.protocol.value == "AUTO"):
+            for alias in service.aliases:
+                if alias in ruled[0]:
+                    yield _of_rules_only(origin, alias, ruled[0][alias], names_of)
             yield _of_service(origin, service, ruled, names_of)
     if origin.port != HTTP_DEFAULT_PORT:
         return
@@ -149,12 +152,13 @@ class Names:
 def _of_service(origin: virtual_hosts.Origin, service: Service, ruled: Ruled, names_of: Names) -> Part:
     rules = _rules_for(ruled, service.hostname)
     own_rule = origin.view.destination_rules.get(service.hostname)
-    objects = (service, own_rule, origin.mesh, *virtual_hosts.dependencies(origin, rules))
+    objects = (service, own_rule, origin.mesh, *(ruled[0].get(alias) for alias in service.aliases), *virtual_hosts.dependencies(origin, rules))
     labels = virtual_hosts.labels_looked_at((rules,) if rules else (), origin.labels)
 
     def build() -> Part:
         found = virtual_hosts.routes(origin, rules) if rules else [virtual_hosts.default_route(origin, service)]
-        chosen = names_of.of(service.hostname, origin.port, service.addresses)
+        others = () if names_of.alone else (name for alias in service.aliases if alias not in ruled[0] for name in names_of.of(alias, origin.port))
+        chosen = (*names_of.of(service.hostname, origin.port, service.addresses), *others)
         return part(f"{service.hostname}:{origin.port}", chosen, found, not service.mesh_external)
 
     return _parts.get(objects, (origin.port, *names_of.key, origin.namespace, labels), build)

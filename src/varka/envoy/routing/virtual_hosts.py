@@ -39,8 +39,13 @@ _indexes: memo.Memo[dict[Hostname, Service]] = memo.Memo(64)
 
 
 def index(view: OutboundView) -> dict[Hostname, Service]:
-    """The view's services by host."""
-    return _indexes.get((view,), None, lambda: {service.hostname: service for service in view.services})
+    """The view's services by host, and by the other names that stand for them."""
+
+    def build() -> dict[Hostname, Service]:
+        aliases = {alias: service for service in view.services for alias in service.aliases}
+        return {**aliases, **{service.hostname: service for service in view.services}}
+
+    return _indexes.get((view,), None, build)
 
 
 def dependencies(origin: Origin, virtual_service: VirtualService | None) -> tuple[object, ...]:
@@ -103,7 +108,8 @@ def port_of(origin: Origin, destination: Destination) -> int:
 
 def cluster_of(origin: Origin, destination: Destination) -> str:
     """The name of the destination's cluster, whether or not there is such a cluster."""
-    return names.outbound(port_of(origin, destination), destination.subset, destination.host)
+    service = origin.services.get(destination.host)
+    return names.outbound(port_of(origin, destination), destination.subset, service.hostname if service is not None else destination.host)
 
 
 def unknown_cluster(mesh: MeshSettings) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from varka.model.discovery import kubernetes_services, service_entries
+from varka.model.discovery import aliases, kubernetes_services, service_entries
 from varka.model.discovery.kubernetes_services import SLICE_OF, Endpoints, SliceView
 from varka.model.discovery.pods import PodInfo, Pods
 from varka.model.inputs import Inputs
@@ -67,7 +67,8 @@ def build(inputs: Inputs, pods: Pods, peers: Peers, kept: Kept) -> Registry:
     """The registry; services and endpoint lists that did not change stay the same objects."""
     made = [*_kubernetes(inputs, pods, peers, kept), *_external(inputs, pods, peers, kept)]
     made.sort(key=_precedence)
-    entries = tuple(made)
+    standing_for = aliases.find(entry.service for entry in made)
+    entries = tuple(_named(made, standing_for, kept)) if standing_for else tuple(made)
     by_host: dict[Hostname, tuple[Entry, ...]] = {}
     by_namespace: dict[str, list[Entry]] = {}
     endpoints: dict[tuple[Hostname, int], tuple[Endpoint, ...]] = {}
@@ -83,17 +84,35 @@ def build(inputs: Inputs, pods: Pods, peers: Peers, kept: Kept) -> Registry:
         by_host[host] = (entry,)
         for number, found in entry.endpoints.items():
             endpoints[host, number] = found
+    unique = public and len(by_host) == len(entries)
+    by_host.update((alias, by_host[host]) for alias, host in sorted(standing_for.items()))
     services = kept.tuple("services", tuple(entry.service for entry in entries))
     return Registry(
         entries=entries,
         services=services,
         by_host=by_host,
         by_namespace={name: kept.tuple(("namespace", name), tuple(items)) for name, items in by_namespace.items()},
-        all_public=public and len(by_host) == len(entries),
+        all_public=unique,
         endpoints=endpoints,
         selectors=kept.get("selectors", (services,), partial(_selectors, services)),
         addresses=_addresses(entries),
     )
+
+
+def _named(made: list[Entry], standing_for: Mapping[Hostname, Hostname], kept: Kept) -> Iterable[Entry]:
+    """Without the aliases, whose names go to the services that they stand for."""
+    names: dict[Hostname, list[Hostname]] = {}
+    for alias, host in sorted(standing_for.items()):
+        names.setdefault(host, []).append(alias)
+    for entry in made:
+        host = entry.service.hostname
+        if host in names and not entry.service.external_name:
+            others = kept.tuple(("aliases", host), tuple(names[host]))
+            make = partial(replace, entry.service, aliases=others)
+            service = kept.get(("aliased", entry.service.namespace, entry.service.registry, host), (entry.service, *others), make)
+            yield Entry(service=service, endpoints=entry.endpoints)
+        elif host not in standing_for:
+            yield entry
 
 
 def _selectors(services: tuple[Service, ...]) -> Mapping[tuple[str, str, str], tuple[Service, ...]]:

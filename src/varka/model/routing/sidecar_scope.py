@@ -52,8 +52,9 @@ class Egress:
     bound: bool = False
 
     def includes(self, service: Service) -> bool:
-        """Whether the listener is for a service, by its host and its ports."""
-        return any(where in {"*", service.namespace} and hosts.covers(name, service.hostname) for where, name in self.hosts) and self.has_port(service)
+        """Whether the listener is for a service, by any of its hosts and by its ports."""
+        names = (service.hostname, *service.aliases)
+        return any(where in {"*", service.namespace} and hosts.covers(name, host) for where, name in self.hosts for host in names) and self.has_port(service)
 
     def has_port(self, service: Service) -> bool:
         """Whether a service has the listener's port."""
