@@ -65,7 +65,7 @@ class Inspector:
         configs = []
         for url in types.ORDER:
             found = client.resources.get(url)
-            if found is None or url == types.SECRET or (url == types.EXTENSION and not len(found)):
+            if found is None or url == types.SECRET or (url in (types.EXTENSION, types.NAME_TABLE) and not len(found)):
                 continue
             rows = [{"name": name, "version": packed.version, "resource": _decoded(url, packed.resource.body)} for name in found if (packed := found.get(name))]
             configs.append({"type_url": url, "version": found.version, "resources": rows})

@@ -60,7 +60,7 @@ class ParsedObjects:
         for gvr, aspect in ASPECTS.items():
             self._look(gvr, aspect, self._state.objects)
         for gvr in served:
-            self._look(gvr, all_but_status, lambda wanted: list(served[wanted].items.values()))
+            self._look(gvr, all_but_status, lambda wanted: [obj for obj in served[wanted].items.values() if self._state.ours(obj)])
         for gone in [gvr for gvr in self._kinds if gvr not in ASPECTS and gvr not in served]:
             del self._kinds[gone]
         return {kind.field: kind.typed for kind in self._kinds.values() if kind.field is not None}

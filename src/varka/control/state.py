@@ -99,6 +99,11 @@ class ClusterState:
         """All objects of Istio's kinds, with apiVersion and kind."""
         return [obj for gvr in sorted(self._mesh) if gvr.group != GATEWAY_API for obj in self._mesh[gvr].items.values()]
 
+    def ours(self, obj: Object) -> bool:
+        """Whether a resource is for this revision: it names it, or none at all."""
+        wanted = (obj["metadata"].get("labels") or {}).get("istio.io/rev")
+        return not wanted or wanted == self._settings.revision
+
     def mesh_informers(self) -> Mapping[Gvr, Informer]:
         """The informers of the kinds of Istio and of the Gateway API that are served now."""
         return self._mesh

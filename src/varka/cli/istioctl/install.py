@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import session
+from varka.cli.istioctl import session, trust
 from varka.cli.istioctl.main import Globals
 from varka.cli.istioctl.operator import PROFILES, Installation, load
 
@@ -102,30 +101,22 @@ async def perform(opened: Session, installation: Installation, seconds: float) -
         await manifests.apply(opened.api, objects, manager=MANAGER, namespace=installation.namespace)
         await manifests.wait_ready(opened.api, objects, timeout=seconds)
         if title == "Istiod installed":
-            await _webhook_trusted(opened, installation, seconds)
+            await trust.injector(opened, f"istio-sidecar-injector{installation.suffix}", seconds)
+            await _default_tag(opened, installation)
         click.echo(f"✔ {title}")
     click.echo("✔ Installation complete")
 
 
-async def _webhook_trusted(opened: Session, installation: Installation, seconds: float) -> None:
-    """Wait until istiod has put its root into the injection webhook: pods created before that would be refused."""
+async def _default_tag(opened: Session, installation: Installation) -> None:
+    """The first revision of a cluster answers for the labels that name none, as the default one would."""
+    from varka.cli.istioctl import tag
+    from varka.cli.istioctl.charts import webhooks
     from varka.client import resources
 
-    name = f"istio-sidecar-injector{installation.suffix}"
-    try:
-        async with asyncio.timeout(seconds):
-            current = await opened.api.list(resources.MUTATING_WEBHOOKS, field_selector=f"metadata.name={name}")
-            if any(_trusted(obj) for obj in current.items):
-                return
-            async for event in opened.api.watch(resources.MUTATING_WEBHOOKS, resource_version=current.resource_version, field_selector=f"metadata.name={name}"):
-                if _trusted(event.object):
-                    return
-    except TimeoutError as error:
-        raise VarkaError(
-            f"istiod did not take over the webhook {name} within {seconds:.0f} s", f"see `kubectl logs -n {installation.namespace} -l app=istiod`"
-        ) from error
-
-
-def _trusted(configuration: Object) -> bool:
-    webhooks = configuration.get("webhooks") or []
-    return bool(webhooks) and all(hook["clientConfig"].get("caBundle") for hook in webhooks)
+    if installation.revision == webhooks.DEFAULT:
+        return
+    found = (await opened.api.list(resources.MUTATING_WEBHOOKS, label_selector="app=sidecar-injector")).items
+    labels = [obj["metadata"].get("labels") or {} for obj in found]
+    if not any(webhooks.DEFAULT in (one.get(webhooks.TAG), one.get(webhooks.REVISION)) for one in labels):
+        await tag.assign(opened, webhooks.DEFAULT, installation.revision)
+        click.echo(f"✔ Revision tag default points at {installation.revision}")

@@ -50,7 +50,9 @@ def lines(found: dict[str, Any], *, remote: bool, note: str) -> list[str]:
     mesh = sorted({str(entry["version"]) for entry in found.get("meshVersion") or []})
     if not mesh:
         return [*told, f"control plane version: none ({note or 'no Istio components detected'})"]
-    told.append(f"control plane version: {', '.join(mesh)}")
+    revisions = sorted({str(entry.get("revision") or "default") for entry in found["meshVersion"]})
+    which = f" (revisions {', '.join(revisions)})" if len(revisions) > 1 else ""
+    told.append(f"control plane version: {', '.join(mesh)}{which}")
     proxies = Counter(str(entry["version"]) for entry in found.get("dataPlaneVersion") or [])
     if proxies:
         told.append("data plane version: " + ", ".join(f"{name} ({count} proxies)" for name, count in sorted(proxies.items())))
@@ -65,7 +67,7 @@ async def _remote(opened: Session) -> dict[str, Any]:
     for pod in await opened.istiod_pods():
         name = pod["metadata"]["name"]
         answer = await opened.istiod_get(name, "/version")
-        control.append({"component": "pilot", "version": str(answer["version"])})
+        control.append({"component": "pilot", "revision": str(answer.get("revision") or "default"), "version": str(answer["version"])})
         for entry in await opened.istiod_get(name, "/debug/syncz"):
             proxies.append({"id": entry["proxy"], "version": str(entry.get("istio_version") or ISTIO_VERSION)})
     return {"meshVersion": control, "dataPlaneVersion": proxies}

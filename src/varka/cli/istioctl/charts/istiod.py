@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from varka.cli.istioctl.charts import base
+from varka.cli.istioctl.charts import base, webhooks
 from varka.cli.istioctl.operator import Installation
 from varka.client.api import Object
 
@@ -234,66 +234,16 @@ def _budget(name: str, meta: Object, labels: dict[str, str]) -> Object:
 
 
 def injector(installation: Installation, service: str) -> Object:
-    """The webhook that adds sidecars: by the namespace's label, by the pod's, and the same for revision labels."""
-    wanted = {"key": "sidecar.istio.io/inject", "operator": "NotIn", "values": ["false"]}
-    revision = {"key": "istio.io/rev", "operator": "In", "values": [installation.revision]}
-    no_revision = {"key": "istio.io/rev", "operator": "DoesNotExist"}
-    no_injection = {"key": "istio-injection", "operator": "DoesNotExist"}
-    cases: list[tuple[str, list[Object], list[Object]]] = [
-        ("rev.namespace", [revision, no_injection], [wanted]),
-        ("rev.object", [no_revision, no_injection], [wanted, revision]),
-    ]
-    if installation.revision == "default":
-        cases += [
-            ("namespace", [{"key": "istio-injection", "operator": "In", "values": ["enabled"]}], [wanted]),
-            ("object", [no_injection, no_revision], [{"key": "sidecar.istio.io/inject", "operator": "In", "values": ["true"]}, no_revision]),
-        ]
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {
-            "name": f"istio-sidecar-injector{installation.suffix}",
-            "labels": {**base.labels(installation, "Pilot"), "app": "sidecar-injector"},
-        },
-        "webhooks": [
-            {
-                "name": f"{name}.sidecar-injector.istio.io",
-                "clientConfig": {"service": {"name": service, "namespace": installation.namespace, "path": "/inject", "port": 443}},
-                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
-                "namespaceSelector": {"matchExpressions": spaces},
-                "objectSelector": {"matchExpressions": pods},
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-                "timeoutSeconds": 10,
-            }
-            for name, spaces, pods in cases
-        ],
-    }
+    """The webhook that adds sidecars for the revision."""
+    labels = {**base.labels(installation, "Pilot"), "app": "sidecar-injector"}
+    return webhooks.injector(_route(installation, service, f"istio-sidecar-injector{installation.suffix}", labels))
 
 
 def _validator(installation: Installation, service: str) -> Object:
-    rule = {
-        "operations": ["CREATE", "UPDATE"],
-        "apiGroups": ["security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io"],
-        "apiVersions": ["*"],
-        "resources": ["*"],
-    }
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {
-            "name": f"istio-validator{installation.suffix}-{installation.namespace}",
-            "labels": {**base.labels(installation, "Pilot"), "app": "istiod", "istio": "istiod"},
-        },
-        "webhooks": [
-            {
-                "name": "rev.validation.istio.io",
-                "clientConfig": {"service": {"name": service, "namespace": installation.namespace, "path": "/validate", "port": 443}},
-                "rules": [rule],
-                "failurePolicy": "Ignore",
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-            }
-        ],
-    }
+    labels = {**base.labels(installation, "Pilot"), "app": "istiod", "istio": "istiod"}
+    route = _route(installation, service, f"istio-validator{installation.suffix}-{installation.namespace}", labels)
+    return webhooks.validator(route, everyone=installation.revision == webhooks.DEFAULT)
+
+
+def _route(installation: Installation, service: str, name: str, labels: dict[str, str]) -> webhooks.Route:
+    return webhooks.Route(name=name, labels=labels, value=installation.revision, service=service, namespace=installation.namespace)
