@@ -19,6 +19,8 @@ from varka.base.errors import VarkaError
 
 Tree = dict[str, Any]
 
+_AUTOSCALED = {"autoscaleEnabled": True, "autoscaleMin": 1, "autoscaleMax": 5, "cpu": {"targetAverageUtilization": 80}}
+_SCALABLE = ("pilot", "gateways.istio-ingressgateway", "gateways.istio-egressgateway")
 _BASE: Tree = {
     "hub": "docker.io/istio",
     "tag": ISTIO_VERSION,
@@ -29,13 +31,21 @@ _BASE: Tree = {
         "egressGateways": [{"name": "istio-egressgateway", "enabled": False}],
     },
     "meshConfig": {"accessLogFile": "/dev/stdout"},
-    "values": {"defaultRevision": "", "global": {"istioNamespace": "istio-system"}},
+    "values": {
+        "defaultRevision": "",
+        "global": {"istioNamespace": "istio-system"},
+        "pilot": dict(_AUTOSCALED),
+        "gateways": {"istio-ingressgateway": dict(_AUTOSCALED), "istio-egressgateway": dict(_AUTOSCALED)},
+    },
 }
 _OVERLAYS: dict[str, Tree] = {
     "default": {},
     "demo": {
         "components": {"egressGateways": [{"name": "istio-egressgateway", "enabled": True}]},
-        "values": {"pilot": {"traceSampling": 100.0}},
+        "values": {
+            "pilot": {"traceSampling": 100.0, "autoscaleEnabled": False},
+            "gateways": {name: {"autoscaleEnabled": False} for name in ("istio-ingressgateway", "istio-egressgateway")},
+        },
     },
     "minimal": {"components": {"ingressGateways": [{"name": "istio-ingressgateway", "enabled": False}]}},
     "empty": {
@@ -54,6 +64,7 @@ _ACTED_ON = (
     "components.ingressGateways", "components.egressGateways",
     "values.defaultRevision", "values.revision", "values.profile",
     "values.global.*", "values.pilot.env.*", "values.pilot.traceSampling", "values.pilot.replicaCount", "values.pilot.resources.*",
+    *(f"values.{part}.{key}" for part in _SCALABLE for key in ("autoscaleEnabled", "autoscaleMin", "autoscaleMax", "cpu.targetAverageUtilization")),
     "values.meshConfig.*", "values.sidecarInjectorWebhook.*",
 )  # fmt: skip
 _GATEWAY_KEYS = {"name", "enabled", "namespace", "label", "k8s"}

@@ -44,6 +44,7 @@ async def remove(opened: Session, revision: str, *, purge: bool) -> None:
         (resources.DEPLOYMENTS, "apps/v1", "Deployment"),
         (resources.SERVICES, "v1", "Service"),
         (resources.CONFIGMAPS, "v1", "ConfigMap"),
+        (resources.AUTOSCALERS, "autoscaling/v2", "HorizontalPodAutoscaler"),
         (resources.DISRUPTION_BUDGETS, "policy/v1", "PodDisruptionBudget"),
         (resources.ROLE_BINDINGS, "rbac.authorization.k8s.io/v1", "RoleBinding"),
         (resources.ROLES, "rbac.authorization.k8s.io/v1", "Role"),

@@ -11,12 +11,13 @@ _EGRESS_PORTS = [("http2", 80, 8080), ("https", 443, 8443)]
 
 
 def objects(installation: Installation, gateway: Gateway) -> list[Object]:
-    """Service account, rights, Deployment, Service and disruption budget of one gateway."""
+    """Service account, rights, Deployment, Service, disruption budget and autoscaler of one gateway."""
     component = "EgressGateways" if gateway.egress else "IngressGateways"
     account = f"{gateway.name}-service-account"
     meta: Object = {"namespace": gateway.namespace, "labels": {**base.labels(installation, component), **gateway.labels}}
     group = "rbac.authorization.k8s.io"
     role = f"{gateway.name}-sds"
+    values = (installation.values.get("gateways") or {}).get("istio-egressgateway" if gateway.egress else "istio-ingressgateway") or {}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, **meta}},
         {
@@ -40,6 +41,7 @@ def objects(installation: Installation, gateway: Gateway) -> list[Object]:
             "metadata": {"name": gateway.name, **meta},
             "spec": {"minAvailable": 1, "selector": {"matchLabels": dict(gateway.labels)}},
         },
+        *base.autoscaler(gateway.name, meta, values),
     ]
 
 

@@ -28,6 +28,7 @@ def objects(installation: Installation) -> list[Object]:
         _service(name, meta, installation),
         _deployment(installation, name, meta),
         _budget(name, meta, {"app": "istiod", "istio.io/rev": installation.revision}),
+        *base.autoscaler(name, meta, installation.values.get("pilot") or {}),
         injector(installation, name),
         _validator(installation, name),
     ]
