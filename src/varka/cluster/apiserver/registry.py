@@ -105,9 +105,15 @@ class Registry:
         return sorted({info.version for info in self._infos.values() if info.group == group}, key=version_priority)
 
     def groups(self) -> list[str]:
-        """All groups but the core one: builtin ones in the order of Kubernetes' discovery, then the others by name."""
+        """All groups but the core one: builtin ones in the order of Kubernetes' discovery, then the others by name, those of k8s.io last.
+
+        The order decides which kind a short name means that two groups have: `gateway` is Istio's, the Gateway API's is
+        `gateway.gateway.networking.k8s.io` or `gtw`.
+        """
         seen = dict.fromkeys(info.group for info in self._infos.values() if info.group and info.crd is None)
-        custom = sorted({info.group for info in self._infos.values() if info.group not in seen and info.group})
+        custom = sorted(
+            {info.group for info in self._infos.values() if info.group not in seen and info.group}, key=lambda name: (name.endswith(".k8s.io"), name)
+        )
         return [*seen, *custom]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from varka.cluster.apiserver import registry
 from varka.cluster.apiserver.kinds import builtin
 from varka.cluster.apiserver.schema import definitions
@@ -29,3 +31,11 @@ def test_remove_forgets_all_versions() -> None:
     known.remove("g.io", "things")
     assert known.find("g.io", "v1", "things") is None
     assert known.groups() == []
+
+
+def test_a_short_name_means_the_kind_outside_k8s_io() -> None:
+    """`kubectl get gateway` finds Istio's although the Gateway API is defined too."""
+    custom: Any = object()
+    groups = ("gateway.networking.k8s.io", "networking.istio.io", "a.example.com")
+    known = registry.Registry([registry.ResourceInfo(group=group, version="v1", resource="gateways", kind="Gateway", crd=custom) for group in groups])
+    assert known.groups() == ["a.example.com", "networking.istio.io", "gateway.networking.k8s.io"]
