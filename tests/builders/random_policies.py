@@ -103,9 +103,23 @@ def extreme(address: str) -> Case:
     asked = (Http(path="/a/b", host="web"), Http(path="/page/1", host="web"), Http(path="/none", host="web"), Http(method="POST", path="/a/b", host="web"))
     return Case(
         policies=(AuthorizationPolicy(name="large", namespace="default", rules=(*rules, last)),),
-        jwt_rules=(),
+        jwt_rules=tuple(_strange_issuer(word) for word in strange),
         normalization="BASE",
         requests=tuple(replace(request, http=http) for http in asked),
+    )
+
+
+def _strange_issuer(word: str) -> JwtRule:
+    return JwtRule(
+        issuer=word,
+        audiences=(word,),
+        jwks=word,
+        from_headers=((word, word), ("x-y", word)),
+        from_params=(word,),
+        from_cookies=(word,),
+        output_payload_to_header=word,
+        output_claim_to_headers=((word, word),),
+        space_delimited_claims=(word,),
     )
 
 

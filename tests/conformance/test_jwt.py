@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from google.protobuf import json_format
 from tests.builders.meshobjects import istio, proxy, service, snapshot_of
 
 from varka import resources
+from varka.envoy import messages
 from varka.envoy.security import jwt
 from varka.model import inputs, snapshot, views
 from varka.model.policies import signing_keys
@@ -43,8 +45,8 @@ def built(policies: list[Any], mode: str, keys: str) -> Any:
     parsed = [resources.parse(obj) for obj in [issuer, *objects]]
     found = inputs.of(parsed)
     made = snapshot.build(type(found)(**{name: getattr(found, name) for name in found.__slots__} | {"signing_keys": known}))
-    filters = jwt.filters(views.view(made, proxy("web")))
-    return json_format.MessageToDict(filters[0]) if filters else None
+    rules = views.view(made, proxy("web")).jwt_rules
+    return json_format.MessageToDict(HttpFilter(name=jwt.NAME, typed_config=messages.packed(jwt.configuration(rules)))) if rules else None
 
 
 def without_unfetched(value: Any) -> Any:

@@ -70,7 +70,10 @@ def token(mesh: Cluster, query: str) -> str:
 
 def request_authentication(**rule: Any) -> str:
     """One rule for httpbin."""
-    spec = {"selector": {"matchLabels": {"app": "httpbin"}}, "jwtRules": [{"issuer": ISSUER, "jwksUri": KEYS, **rule}]}
+    spec = {
+        "selector": {"matchLabels": {"app": "httpbin"}},
+        "jwtRules": [{name: value for name, value in {"issuer": ISSUER, "jwksUri": KEYS, **rule}.items() if value is not None}],
+    }
     return json.dumps(
         {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "httpbin", "namespace": "default"}, "spec": spec}
     )
@@ -125,6 +128,13 @@ def test_keys_that_nobody_serves(mesh: Cluster) -> None:
         eventually(lambda: status(mesh, "/get", *bearer(good)) == "200", seconds=90, what="the keys of a server that came later")
     finally:
         mesh.kubectl("delete", "service", "late", "-n", "istio-system", "--ignore-not-found")
+
+
+def test_issuers_say_where_their_keys_are(mesh: Cluster) -> None:
+    """Without `jwksUri` the keys are found by the issuer's OpenID configuration."""
+    mesh.apply(request_authentication(issuer=KEYS, jwksUri=None))
+    settled(lambda: status(mesh, "/get", *bearer(token(mesh, "sub=ann"))) == "401")
+    assert status(mesh, "/get", *bearer(token(mesh, f"sub=ann&iss={KEYS}"))) == "200"
 
 
 def providers(mesh: Cluster, found: list[dict[str, Any]]) -> None:

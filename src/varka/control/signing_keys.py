@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from varka.base.clock import Clock
 from varka.base.errors import VarkaError
 from varka.control import metrics
+from varka.model.policies import key_sets
 from varka.model.policies.signing_keys import FetchMode, KeySource, KnownKeys
 
 log = logging.getLogger("varka.control.keys")
@@ -139,6 +140,8 @@ class KeyFetcher:
             url = _member(await self._get(url, source.timeout), "jwks_uri", str)
         text = await self._get(url, source.timeout)
         _member(text, "keys", list)
+        if not key_sets.usable(text):
+            raise VarkaError("the answer has no key that Envoy could check tokens with", "see what the issuer serves there")
         return text
 
 

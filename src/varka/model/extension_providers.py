@@ -29,6 +29,12 @@ _HTTP_ONLY = frozenset(
 )
 
 
+_STATUSES = frozenset({100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418), *range(421, 425), 426, 428, 429, 431})
+_STATUSES |= frozenset({*range(500, 509), 510, 511})
+"""The codes that Envoy has a name for."""
+_UNSENDABLE = frozenset("\0\r\n")
+
+
 class _Mistake(ValueError):
     """A field and what is wrong with it."""
 
@@ -69,11 +75,11 @@ def _authorizer(name: str, grpc: bool, given: Mapping[str, Any]) -> Authorizer:
     if not isinstance(port, int) or not 1 <= port <= 65535:
         raise _Mistake("port", "must be a number from 1 to 65535")
     prefix = str(given.get("pathPrefix") or "")
-    if prefix and not prefix.startswith("/"):
-        raise _Mistake("pathPrefix", "must begin with /")
+    if prefix and (not prefix.startswith("/") or _UNSENDABLE & set(prefix)):
+        raise _Mistake("pathPrefix", "must begin with / and have no line break")
     extra = given.get("includeAdditionalHeadersInCheck") or {}
-    if not isinstance(extra, Mapping):
-        raise _Mistake("includeAdditionalHeadersInCheck", "must be a map of header names to values")
+    if not isinstance(extra, Mapping) or any(not key or _UNSENDABLE & set(f"{key}{value}") for key, value in extra.items()):
+        raise _Mistake("includeAdditionalHeadersInCheck", "must be a map of header names to values, without line breaks")
     namespace, _, host = service.rpartition("/")
     return Authorizer(
         name=name,
@@ -111,8 +117,8 @@ def _status(value: object) -> int:
     text = str(value or "")
     if not text:
         return 0
-    if not text.isdecimal() or not 100 <= int(text) <= 599:
-        raise _Mistake("statusOnError", "must be an HTTP status code")
+    if not text.isdecimal() or int(text) not in _STATUSES:
+        raise _Mistake("statusOnError", "must be an HTTP status code that Envoy knows, such as 403")
     return int(text)
 
 
@@ -120,8 +126,8 @@ def _body(value: object) -> CheckedBody | None:
     if not isinstance(value, Mapping):
         return None
     size = value.get("maxRequestBytes")
-    if not isinstance(size, int) or size <= 0:
-        raise _Mistake("includeRequestBodyInCheck", "needs maxRequestBytes, a number greater than 0")
+    if not isinstance(size, int) or not 0 < size < 2**32:
+        raise _Mistake("includeRequestBodyInCheck", "needs maxRequestBytes, a number greater than 0 and less than 4 GiB")
     return CheckedBody(max_bytes=size, allow_partial=bool(value.get("allowPartialMessage")), as_bytes=bool(value.get("packAsBytes")))
 
 

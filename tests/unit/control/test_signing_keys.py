@@ -25,7 +25,7 @@ A, B = KeySource(url="http://a/keys"), KeySource(url="http://b/.well-known/openi
 
 def key_set(name: str) -> str:
     """A key set with one key."""
-    return json.dumps({"keys": [{"kid": name}]})
+    return json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": name}]})
 
 
 class Servers:
@@ -90,7 +90,7 @@ async def test_known_keys_outlive_their_server() -> None:
     async with fetching() as (fetcher, servers, clock, _):
         fetcher.want(frozenset([A]))
         await settle()
-        for answer in ("<html>", '{"keys": 1}', "[]"):
+        for answer in ("<html>", '{"keys": 1}', "[]", '{"keys": [{"kty": "none"}]}'):
             servers.documents[A.url] = answer
             await clock.turn(1300)
         assert fetcher.known.keys == {A: key_set("1")}

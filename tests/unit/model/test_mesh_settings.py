@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from varka.model import mesh_settings
 from varka.model.security import Authorizer
 from varka.model.traffic import LocalityLb, Retries
@@ -116,3 +118,26 @@ def test_defaults_of_an_installation_are_no_news() -> None:
     verifyCertificateAtClient: false
     """
     assert mesh_settings.parse({"data": {"mesh": text}}) == (MeshSettings(), ())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("statusOnError", "299"),
+        ("statusOnError", "none"),
+        ("timeout", "0s"),
+        ("timeout", "soon"),
+        ("pathPrefix", "check"),
+        ("pathPrefix", "/a\nb"),
+        ("includeRequestBodyInCheck", {"maxRequestBytes": 2**32}),
+        ("includeAdditionalHeadersInCheck", {"x": "a\r\nb"}),
+        ("headersToUpstreamOnAllow", "x"),
+        ("service", ""),
+    ],
+)
+def test_authorizers_that_envoy_would_refuse(field: str, value: object) -> None:
+    """A value that Envoy could not read makes the authorizer unusable, and nothing else."""
+    fields = {"service": "a.b", "port": 80, field: value}
+    found, conditions = mesh_settings.of({"extensionProviders": [{"name": "p", "envoyExtAuthzHttp": fields}]})
+    assert [one.problem.partition(" ")[0] for one in found.authorizers] == [field]
+    assert [item.path for item in conditions] == [f"mesh.extensionProviders[0].envoyExtAuthzHttp.{field}"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varka.analysis.authorization.requests import Token
+from varka.model.policies import key_sets
 from varka.model.security import JwtRule
 
 DEFAULT_PLACES = ("header authorization", "param access_token")
@@ -61,8 +62,8 @@ def _problem(rule: JwtRule, token: Token) -> Authentication | None:
         audiences = found if isinstance(found, list) else [found]
         if not {_audience(one) for one in rule.audiences} & {_audience(one) for one in audiences if isinstance(one, str)}:
             return Authentication(refusal=f"the token is for {found!r} and not for {', '.join(rule.audiences)}", forbidden=True)
-    if not rule.jwks and rule.fetch_from is None:
-        return Authentication(refusal=f"the keys of {rule.issuer} could not be fetched, so that no token of it is accepted")
+    if rule.fetch_from is None and not key_sets.usable(rule.jwks):
+        return Authentication(refusal=f"the keys of {rule.issuer} are not known, so that no token of it is accepted")
     if not token.valid:
         return Authentication(refusal=f"the token of {rule.issuer} is not valid: its signature or its time is wrong")
     return None

@@ -128,8 +128,8 @@ def _proxy(snapshot: Snapshot, namespace: str, name: str) -> Any:
 
 
 def _with_keys(view: ProxyView) -> ProxyView:
-    """Keys are the control plane's to fetch; here every token counts as signed well."""
-    return replace(view, jwt_rules=tuple(replace(rule, jwks=rule.jwks or "{}") for rule in view.jwt_rules))
+    """Keys are the control plane's to fetch; here they count as fetched, and every token as signed well."""
+    return replace(view, jwt_rules=tuple(rule if rule.jwks else replace(rule, fetch_from=(rule.issuer, 0)) for rule in view.jwt_rules))
 
 
 async def _principal(opened: Session, caller: str) -> str:

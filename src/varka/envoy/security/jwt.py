@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from envoy.config.core.v3 import http_uri_pb2
@@ -19,6 +20,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from google.protobuf import empty_pb2
 
 from varka.envoy import messages, names
+from varka.model.policies import key_sets
 from varka.model.security import JwtRule
 from varka.model.view import ProxyType, ProxyView
 
@@ -30,11 +32,12 @@ Requirement = config_pb2.JwtRequirement
 
 
 def filters(view: ProxyView) -> list[Any]:
-    """The filter, or nothing when no rule asks for it."""
+    """The filter, or nothing when no rule asks for it. A key set that Envoy would refuse, and the listener with it, counts as none."""
     if not view.jwt_rules:
         return []
     routes_by_claims = view.proxy.type is ProxyType.ROUTER
-    return [http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=messages.packed(configuration(view.jwt_rules, routes_by_claims)))]
+    rules = tuple(rule if not rule.jwks or key_sets.usable(rule.jwks) else replace(rule, jwks="") for rule in view.jwt_rules)
+    return [http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=messages.packed(configuration(rules, routes_by_claims)))]
 
 
 def configuration(rules: tuple[JwtRule, ...], routes_by_claims: bool = False) -> Any:
@@ -73,7 +76,7 @@ def _provider(rule: JwtRule) -> Any:
         issuer=rule.issuer,
         audiences=rule.audiences,
         forward=rule.forward_original_token,
-        forward_payload_header=rule.output_payload_to_header,
+        forward_payload_header=rule.output_payload_to_header if _sendable(rule.output_payload_to_header) else "",
         payload_in_metadata=PAYLOAD,
         from_params=rule.from_params,
         from_cookies=rule.from_cookies,
@@ -85,8 +88,18 @@ def _provider(rule: JwtRule) -> Any:
         provider.remote_jwks.CopyFrom(config_pb2.RemoteJwks(http_uri=uri, cache_duration=messages.duration(CACHE_SECONDS)))
     else:
         provider.local_jwks.inline_string = rule.jwks or unfetched(rule.jwks_uri or rule.issuer)
-    for name, prefix in rule.from_headers:
+    for name, prefix in filter(_sendable_pair, rule.from_headers):
         provider.from_headers.add(name=name, value_prefix=prefix)
     for header, claim in rule.output_claim_to_headers:
-        provider.claim_to_headers.add(header_name=header, claim_name=claim)
+        if header and claim and _sendable(header):
+            provider.claim_to_headers.add(header_name=header, claim_name=claim)
     return provider
+
+
+def _sendable(text: str) -> bool:
+    """Whether a header could hold it: Envoy refuses a configuration with a line break in one, which no request could have either."""
+    return not set("\0\r\n") & set(text)
+
+
+def _sendable_pair(header: tuple[str, str]) -> bool:
+    return bool(header[0]) and _sendable("".join(header))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from varka.model.policies import authorization, signing_keys
+from varka.model.policies import authorization, key_sets, signing_keys
 from varka.model.security import Action, AuthorizationPolicy, Authorizer
 from varka.model.services import Hostname
 from varka.model.snapshot import Snapshot
@@ -44,6 +44,9 @@ def _keys(source: Parsed[security.RequestAuthentication], snapshot: Snapshot) ->
     known, services = snapshot.inputs.signing_keys, snapshot.registry.services
     for index, written in enumerate(source.spec.jwt_rules if source.spec is not None else ()):
         rule = authorization.jwt_rule(written)
+        if rule.jwks and not key_sets.usable(rule.jwks):
+            text = f"no key with which tokens of issuer {rule.issuer!r} could be checked; requests with its tokens are refused"
+            yield conditions.error(f"spec.jwtRules[{index}].jwks", text, "UnusableKeys")
         wanted = signing_keys.source(rule)
         if wanted is None or wanted in known.keys or signing_keys.cluster(rule, known, services, snapshot.mesh.cluster_domain) is not None:
             continue

@@ -177,7 +177,7 @@ def test_conditions(key: str, value: str, expected: bool) -> None:
     asked = request(
         headers={"x-user": "ann"}, tokens=(Token(claims=CLAIMS),), remote_ip="192.0.2.7", destination_ip="10.0.0.9", server_name="outbound_.80_._.w"
     )
-    rules = (JwtRule(issuer="https://i", jwks="keys"),)
+    rules = (JwtRule(issuer="https://i", jwks='{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'),)
     for condition, wanted in ((Condition(key=key, values=(value,)), expected), (Condition(key=key, not_values=(value,)), not expected)):
         assert (decide(asked, policy(Rule(conditions=(condition,))), rules=rules).verdict is Verdict.ALLOWED) is wanted
 

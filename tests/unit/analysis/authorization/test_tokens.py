@@ -8,10 +8,12 @@ from varka.analysis.authorization import tokens
 from varka.analysis.authorization.requests import Token
 from varka.model.security import JwtRule
 
+KEYS = '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'
+
 
 def rule(issuer: str = "i", **fields: Any) -> JwtRule:
     """A rule whose keys are known."""
-    return JwtRule(issuer=issuer, jwks="keys", **fields)
+    return JwtRule(issuer=issuer, jwks=KEYS, **fields)
 
 
 def test_no_token_passes() -> None:
@@ -30,7 +32,7 @@ def test_any_rule_will_do() -> None:
     [
         ([rule()], Token(claims={"iss": "x"}), "no RequestAuthentication accepts tokens of the issuer 'x'"),
         ([rule()], Token(claims={"iss": "i"}, valid=False), "the token of i is not valid: its signature or its time is wrong"),
-        ([JwtRule(issuer="i")], Token(claims={"iss": "i"}), "the keys of i could not be fetched, so that no token of it is accepted"),
+        ([JwtRule(issuer="i")], Token(claims={"iss": "i"}), "the keys of i are not known, so that no token of it is accepted"),
         ([rule(audiences=("a", "b"))], Token(claims={"iss": "i", "aud": ["c"]}), "the token is for ['c'] and not for a, b"),
     ],
 )

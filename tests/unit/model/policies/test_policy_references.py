@@ -42,9 +42,15 @@ def test_authorizers_that_are_not_there() -> None:
 
 def test_keys_that_nobody_has() -> None:
     """A rule whose keys could not be fetched yet is told, unless the keys stand in it or the proxies fetch them."""
-    rules = [{"issuer": "a", "jwks": "{}"}, {"issuer": "b", "jwksUri": "http://b/keys"}]
+    rules = [{"issuer": "a", "jwks": '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'}, {"issuer": "b", "jwksUri": "http://b/keys"}]
     policy = istio("RequestAuthentication", "r", {"jwtRules": rules})
     text = "the keys of issuer 'b' are not fetched from http://b/keys; requests with its tokens are refused until they are"
     assert found(policy) == [f"spec.jwtRules[1]: {text}"]
     assert found(policy, keys=KnownKeys(keys={KeySource(url="http://b/keys"): "{}"})) == []
     assert found(policy, keys=KnownKeys(mode=FetchMode.ENVOY)) == []
+
+
+def test_keys_that_are_none() -> None:
+    """A key set without a key that Envoy could use is told."""
+    policy = istio("RequestAuthentication", "r", {"jwtRules": [{"issuer": "a", "jwks": "{}"}]})
+    assert found(policy) == ["spec.jwtRules[0].jwks: no key with which tokens of issuer 'a' could be checked; requests with its tokens are refused"]
