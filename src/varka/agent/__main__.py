@@ -1,4 +1,4 @@
-"""Entry points: `python -m varka.agent --state DIR` for this machine, `python -m varka.agent proxy sidecar …` in a container."""
+"""Entry points: `python -m varka.agent --state DIR` for this machine, `… --dir DIR` outside of the cluster, `… proxy sidecar` in a container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from varka.base import logs
 from varka.base.errors import VarkaError
 
-USAGE = "usage: python -m varka.agent --state DIR | proxy sidecar|router [FLAGS] | istio-iptables [FLAGS]"
+USAGE = "usage: python -m varka.agent --state DIR | --dir DIR | proxy sidecar|router [FLAGS] | istio-iptables [FLAGS]"
 
 
 def main(arguments: list[str]) -> int:
@@ -20,6 +20,10 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["--state"] and len(arguments) == 2:
             return asyncio.run(_node(Path(arguments[1])))
+        if arguments[:1] == ["--dir"] and len(arguments) >= 2:
+            from varka.agent import outside
+
+            return asyncio.run(outside.run(Path(arguments[1]), arguments[2:]))
         if arguments[:1] == ["proxy"]:
             from varka.agent import container
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from varka.agent import proxy_settings, rootfs
 from varka.agent.keeper import Keeper
+from varka.agent.proxy_settings import ProxySettings
 from varka.agent.sidecar import Launch, Place, Sidecar
 from varka.base.clock import SystemClock
 
@@ -19,7 +20,11 @@ EXIT_SECONDS = 10.0
 
 async def run(arguments: list[str], environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
     """Keep one Envoy until it ends or the container is told to stop; Envoy's exit code."""
-    settings = proxy_settings.parse(arguments, environment)
+    return await keep(proxy_settings.parse(arguments, environment), root)
+
+
+async def keep(settings: ProxySettings, root: Path) -> int:
+    """Keep one Envoy, whose files are below `root`, until it ends or this process is told to stop; Envoy's exit code."""
     place, clock = Place(root=root, pid=None), SystemClock()
     keeper = Keeper(f"{settings.namespace}/{settings.pod}", lambda: Sidecar(settings, place, clock), clock)
     certified = asyncio.Event()

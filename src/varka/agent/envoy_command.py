@@ -14,7 +14,7 @@ from varka.agent import rootfs
 from varka.agent.proxy_settings import ProxySettings
 from varka.base import durations
 from varka.base.errors import VarkaError
-from varka.envoy import bootstrap
+from varka.envoy import bootstrap, names
 
 BOOTSTRAP = "/etc/istio/proxy/envoy-rev.json"
 SDS_PATH = "/var/run/secrets/workload-spiffe-uds/socket"
@@ -38,7 +38,7 @@ def argv(settings: ProxySettings, root: Path = Path("/")) -> list[str]:
     """The command that runs Envoy on the bootstrap file."""
     command = [
         binary(),
-        "-c", BOOTSTRAP,
+        "-c", settings.home + BOOTSTRAP,
         "--drain-time-s", str(round(settings.drain_duration)),
         "--drain-strategy", "immediate",
         "--local-address-ip-version", "v4",
@@ -123,7 +123,9 @@ def bootstrap_settings(settings: ProxySettings, *, labels: dict[str, str], annot
         app_containers=tuple(name for name in given.get("ISTIO_META_APP_CONTAINERS", "").split(",") if name),
         pod_ports=tuple(json.loads(given.get("ISTIO_META_POD_PORTS") or "[]")),
         discovery_address=settings.discovery_address,
-        sds_socket=SDS_PATH,
+        sds_socket=settings.home + SDS_PATH,
+        mark=names.MARK if settings.redirected else 0,
+        discovery_ip=settings.discovery_ip,
         admin_port=settings.admin_port,
         agent_port=settings.status_port,
         stats_prefixes=_listed(settings, annotations, "inclusionPrefixes"),

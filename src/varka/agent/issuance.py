@@ -70,7 +70,7 @@ class Issuer:
         host, port = self._settings.discovery
         token = self._read(TOKEN, "the projected token volume istio-token").decode().strip()
         credentials = grpc.ssl_channel_credentials(root_certificates=self.root_certificate())
-        address = await names.address(host, names.parse(self._read(RESOLV_CONF, "the pod's own files").decode(errors="replace")))
+        address = await names.address(self._settings.discovery_ip or host, names.parse(self._read(RESOLV_CONF, "the pod's own files").decode(errors="replace")))
         options = [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(f"ipv4:{address}:{port}", credentials, options=options) as channel:
             method = channel.unary_unary(

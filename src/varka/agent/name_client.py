@@ -56,7 +56,7 @@ class NameClient:
     async def _follow(self, certificate: Certificate) -> AsyncIterator[dict[str, Name]]:
         host, port = self._settings.discovery
         credentials = grpc.ssl_channel_credentials(certificate.root_pem, certificate.key_pem, certificate.chain_pem)
-        address = await names.address(host, names.parse(rootfs.inside(self._root, RESOLV_CONF).read_text(errors="replace")))
+        address = await names.address(self._settings.discovery_ip or host, names.parse(rootfs.inside(self._root, RESOLV_CONF).read_text(errors="replace")))
         options = [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1), *KEEPALIVE]
         async with grpc.aio.secure_channel(f"ipv4:{address}:{port}", credentials, options=options) as channel:
             method = channel.stream_stream(

@@ -41,11 +41,20 @@ class ProxySettings:
     config: Mapping[str, Any] = field(default_factory=dict)
     """The ProxyConfig as it is written."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    home: str = ""
+    """Folder that stands before the proxy's own paths, for a proxy that has no file system of its own."""
+    discovery_ip: str = ""
+    """Where the control plane is, for a proxy whose name server does not know it."""
 
     @property
     def captures_dns(self) -> bool:
         """Whether the workload's DNS queries are answered beside the proxy."""
-        return self.type == "sidecar" and self.environment.get("ISTIO_META_DNS_CAPTURE", "").lower() in {"true", "1"}
+        return self.type == "sidecar" and self.redirected and self.environment.get("ISTIO_META_DNS_CAPTURE", "").lower() in {"true", "1"}
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the workload's connections come to the proxy by themselves."""
+        return self.environment.get("ISTIO_META_INTERCEPTION_MODE") != "NONE"
 
     @property
     def discovery(self) -> tuple[str, int]:

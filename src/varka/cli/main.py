@@ -22,6 +22,7 @@ VERBS = {
     "requests": "Show the mesh's requests as they come.",
     "traffic": "Send requests for a lab or a demonstration, and show what comes back.",
     "graph": "Show who calls whom, how often, how fast and how safely.",
+    "agent": "Let a process outside of the cluster take part in the mesh.",
     "doctor": "Check what this machine lacks.",
     "version": "Show the versions.",
 }

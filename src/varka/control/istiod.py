@@ -22,6 +22,7 @@ from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
 from varka.control.pipeline import MeshPipeline, Parts
 from varka.control.push import Pusher
+from varka.control.registration import Registrar
 from varka.control.secret_access import SecretAccess
 from varka.control.serving_certificate import ServingCertificate
 from varka.control.settings import Settings
@@ -60,7 +61,8 @@ class Istiod:
         self._modules = wasm_fetcher.WasmFetcher(wasm_fetcher.over_http(functools.cache(signing_keys.tls_context)), self._clock, self._changed)
         parts = Parts(keys=self._keys, may_read_secrets=self._secret_access.allowed, addresses=self._addresses, modules=self._modules)
         self.pipeline = MeshPipeline(self.state, settings, parts)
-        self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max)
+        self._registrar = Registrar(api, self.state, self._clock, name=settings.pod_name, grace=settings.workload_entry_grace)
+        self.pusher = Pusher(self.pipeline, self._clock, after=settings.debounce_after, at_most=settings.debounce_max, watcher=self._registrar)
         self.discovery = xds_server.DiscoveryServer(self.pusher, self._clock.monotonic)
         self._ca = CertificateService(api, self._keeper, self.lifetimes, self.trust_domain, self._clock, self._recorder.secret_rotated)
         self._webhooks = WebhookServer(self._web_certificate, self.injection_options, validation.problems)
@@ -146,6 +148,7 @@ class Istiod:
                 tasks.create_task(self._keys.run(), name="keys")
                 tasks.create_task(self._modules.run(), name="modules")
                 tasks.create_task(self.pusher.run(), name="push")
+                tasks.create_task(self._registrar.run(), name="registration")
                 tasks.create_task(self._addresses.run(), name="addresses")
                 tasks.create_task(self._secret_access.run(), name="secret access")
                 self.ports["monitoring"] = await self._debug.start(self.settings.bind, self.settings.monitoring_port)

@@ -89,10 +89,19 @@ class SharedSets:
         return found[1]
 
 
+class Watcher(Protocol):
+    """Told of streams that open, once it is known who they are, and that end."""
+
+    def connected(self, client: Client) -> None: ...
+
+    def disconnected(self, client: Client) -> None: ...
+
+
 class Pusher:
     """Owner of the discovery server's streams."""
 
-    def __init__(self, pipeline: Pipeline, clock: Clock, *, after: float, at_most: float) -> None:
+    def __init__(self, pipeline: Pipeline, clock: Clock, *, after: float, at_most: float, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher
         self.clients: dict[str, Client] = {}
         self.pushes = 0
         self._pipeline = pipeline
@@ -210,6 +219,8 @@ class Pusher:
             raise RefusedError("the control plane does not know the mesh yet; try again") from error
         client.context = self._pipeline.identify(client)
         self.clients[client.id] = client
+        if self._watcher is not None:
+            self._watcher.connected(client)
         self._publish(client)
         log.info("%s connected as %s", client.node.id, client.peer)
         await asyncio.sleep(0)
@@ -238,6 +249,8 @@ class Pusher:
 
     def disconnected(self, client: Client) -> None:
         """A stream has ended; called by the server."""
+        if self._watcher is not None:
+            self._watcher.disconnected(client)
         if self.clients.pop(client.id, None) is not None:
             log.info("%s disconnected", client.node.id)
         for push in list(self._open):

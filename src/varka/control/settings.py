@@ -46,6 +46,8 @@ class Settings:
     """PILOT_DEBOUNCE_AFTER in seconds: how quiet it has to be after a change that came with others."""
     debounce_max: float = 0.25
     """PILOT_DEBOUNCE_MAX in seconds: how long a burst may hold a change back."""
+    workload_entry_grace: float = 10.0
+    """PILOT_WORKLOAD_ENTRY_GRACE_PERIOD in seconds: how long the entry of a workload outside stays after its proxy is gone."""
     cacerts: Path = Path("/etc/cacerts")
     """Where the Secret `cacerts` is mounted."""
     keys_fetched_by: FetchMode = FetchMode.ISTIOD
@@ -96,6 +98,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     times = {
         "DEFAULT_WORKLOAD_CERT_TTL": "workload_certificate_lifetime",
         "MAX_WORKLOAD_CERT_TTL": "max_workload_certificate_lifetime",
+        "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD": "workload_entry_grace",
         "PILOT_DEBOUNCE_AFTER": "debounce_after",
         "PILOT_DEBOUNCE_MAX": "debounce_max",
         "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL": "keys_interval",

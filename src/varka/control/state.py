@@ -279,9 +279,14 @@ def _pod(obj: Object) -> object:
     )
 
 
+def _service(obj: Object) -> object:
+    """What the user wrote, and the addresses of a load balancer."""
+    return all_but_status(obj), (obj.get("status") or {}).get("loadBalancer")
+
+
 ASPECTS: dict[Gvr, Callable[[Object], object]] = {
     resources.NAMESPACES: _labels_only,
-    resources.SERVICES: all_but_status,
+    resources.SERVICES: _service,
     resources.ENDPOINT_SLICES: _whole,
     resources.PODS: _pod,
     resources.NODES: _labels_only,

@@ -58,6 +58,8 @@ class BootstrapSettings:
     app_containers: tuple[str, ...] = ()
     pod_ports: tuple[Mapping[str, object], ...] = ()
     discovery_address: str = "istiod.istio-system.svc:15012"
+    discovery_ip: str = ""
+    """Where that is, for a proxy whose name server does not know it."""
     sds_socket: str = "/var/run/varka/agent/sds.sock"
     """Path of the UNIX socket where the agent serves certificate and root, as Envoy sees it."""
     nonce: str = ""
@@ -67,6 +69,7 @@ class BootstrapSettings:
     ready_port: int = 15021
     agent_port: int = 15020
     mark: int = names.MARK
+    """Of every socket; 0 where nothing is redirected, since setting one takes rights that an ordinary user does not have."""
     stats_prefixes: tuple[str, ...] = ()
     """Further statistics to keep, beside the ones that everyone gets; an empty prefix keeps all."""
     stats_suffixes: tuple[str, ...] = ()
@@ -101,7 +104,11 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
         "overload_manager": _overload(),
         "cluster_manager": {
             "outlier_detection": {"event_log_path": "/dev/null"},
-            "upstream_bind_config": {"socket_options": [{"description": "own connections pass the redirection", **_mark(settings.mark)}]},
+            **(
+                {"upstream_bind_config": {"socket_options": [{"description": "own connections pass the redirection", **_mark(settings.mark)}]}}
+                if settings.mark
+                else {}
+            ),
         },
         "dynamic_resources": {
             "ads_config": {
@@ -327,7 +334,7 @@ def _xds_cluster(settings: BootstrapSettings) -> dict[str, object]:
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
         "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls},
         "typed_extension_protocol_options": _http2(),
-        "load_assignment": _assignment(names.XDS_CLUSTER, _address(host, int(port))),
+        "load_assignment": _assignment(names.XDS_CLUSTER, _address(settings.discovery_ip or host, int(port))),
     }
 
 

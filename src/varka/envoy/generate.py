@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from varka.base.wire import WireResource
-from varka.envoy import memo, name_tables
+from varka.envoy import memo, name_tables, names
 from varka.envoy.listeners import auto_passthrough, gateway_listeners, inbound_listeners, outbound_listeners
 from varka.envoy.patching import apply as patching
 from varka.envoy.patching import changing
@@ -48,7 +48,7 @@ _listeners: memo.Memo[Named] = memo.Memo(4096)
 def generate(view: ProxyView) -> ProxyConfig:
     """The whole configuration; mappings of proxies that get the same are the same objects."""
     sidecar = view.proxy.type is ProxyType.SIDECAR
-    own = _viewpoint.get((view.outbound, view.proxy, view.mesh), None, lambda: endpoints.viewpoint(view.outbound, view.proxy, view.mesh.locality))
+    own = _viewpoint.get((view.outbound, view.proxy, view.mesh, view.network_gateways), None, lambda: endpoints.viewpoint(view))
     found = ProxyConfig(
         listeners=_sidecar_listeners(view) if sidecar else by_name(gateway_listeners.build(view)),
         clusters=_all_clusters(view, sidecar),
@@ -94,12 +94,13 @@ def _of_services(view: OutboundView, mesh: MeshSettings) -> Named:
 def _all_clusters(view: ProxyView, sidecar: bool) -> Named:
     shared = _of_services(view.outbound, view.mesh)
     between = _between_networks(view)
+    redirected = view.proxy.redirected
 
     def build() -> Named:
-        own = [*clusters.fixed(view.mesh, sidecar), *(clusters.inbound(port, view.mesh) for port in view.inbound)]
+        own = [*clusters.fixed(view.mesh, sidecar, redirected), *(clusters.inbound(port, view.mesh, redirected) for port in view.inbound)]
         return by_name([*own, *between, *shared.values()])
 
-    return _clusters.get((shared, view.mesh, *between, *view.inbound), sidecar, build)
+    return _clusters.get((shared, view.mesh, *between, *view.inbound), (sidecar, redirected), build)
 
 
 def _between_networks(view: ProxyView) -> list[WireResource]:
@@ -116,7 +117,13 @@ def _between_networks(view: ProxyView) -> list[WireResource]:
 def _sidecar_listeners(view: ProxyView) -> Named:
     outward = outbound_listeners.build(view.outbound, view.mesh, view.proxy, view.telemetry.client)
     inward = inbound_listeners.build(view)
-    return _listeners.get((outward, inward), None, lambda: by_name([*inward, *outward]))
+    if not view.proxy.redirected:
+        return _listeners.get((outward, inward), False, lambda: by_name(listener for listener in (*inward, *outward) if listener.name not in VIRTUAL))
+    return _listeners.get((outward, inward), True, lambda: by_name([*inward, *outward]))
+
+
+VIRTUAL = frozenset({names.VIRTUAL_INBOUND, names.VIRTUAL_OUTBOUND})
+"""They take what is redirected."""
 
 
 def _sidecar_routes(view: ProxyView) -> Named:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 
-from varka.model.discovery import namespaces, pods, registry
+from varka.model.discovery import namespaces, networks, pods, registry
 from varka.model.discovery.pods import Pods
 from varka.model.discovery.registry import Registry
 from varka.model.extending import envoy_filters, wasm_plugins
@@ -55,6 +55,9 @@ class Snapshot:
     """What Gateway API and Ingress come to; its gateways and routes are among the others."""
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
+    network: str
+    """Of pods that do not name one."""
+    network_gateways: Mapping[str, tuple[tuple[str, int], ...]]
     memo: Memo = field(repr=False)
     views: Kept = field(repr=False)
 
@@ -68,7 +71,8 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
         looked_at = tuple(getattr(inputs, field.name) for field in fields(inputs))
         inputs = memo.stage("namespaces", looked_at, partial(namespaces.discovered, inputs, mesh.discovery_selectors, mesh.root_namespace))
     root = mesh.root_namespace
-    found = memo.stage("pods", (inputs.pods, inputs.nodes, mesh), partial(pods.index, inputs.pods, inputs.nodes, mesh))
+    network = memo.stage("network", (inputs.namespaces, root), lambda _: networks.own(inputs.namespaces, root))
+    found = memo.stage("pods", (inputs.pods, inputs.nodes, mesh, network), partial(pods.index, inputs.pods, inputs.nodes, mesh, network))
     peers = memo.stage("peers", (inputs.peer_authentications, root), partial(peer_authentication.index, inputs.peer_authentications, root))
     services = (inputs.services, inputs.endpoint_slices, inputs.service_entries, inputs.workload_entries)
     known = memo.stage("registry", (*services, inputs.allocated, mesh, found, peers), partial(registry.build, inputs, found, peers))
@@ -76,6 +80,8 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
     routes, opened = translated.virtual_services, translated.gateways
     return Snapshot(
         inputs=given,
+        network=network,
+        network_gateways=memo.stage("network gateways", (inputs.services,), lambda _: networks.gateways(inputs.services)),
         mesh=mesh,
         pods=found,
         registry=known,

@@ -59,6 +59,12 @@ class Proxy:
     revision: str = "default"
     istio_version: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the workload's connections come here by themselves; if not, only listeners that a Sidecar names are of use."""
+        return self.metadata.get("INTERCEPTION_MODE") != "NONE"
+
     topology: Topology = Topology()
 
     @property
@@ -222,6 +228,8 @@ class ProxyView:
     """In order of evaluation inputs: root namespace first, then the workload's; any action."""
     jwt_rules: tuple[JwtRule, ...] = ()
     gateways: tuple[GatewayBinding, ...] = ()
+    network_gateways: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """By network: address and port of the gateways that pass mutual TLS on to endpoints there."""
     dns_capture: bool = False
     """The proxy's agent answers the workload's DNS queries."""
     extensions: Extensions = patches.NONE

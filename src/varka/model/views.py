@@ -29,6 +29,8 @@ from varka.model.view import EgressListener, GatewayBinding, InboundPort, MeshSe
 
 def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
     """Everything that decides one proxy's configuration."""
+    if not proxy.network and snapshot.network:
+        proxy = snapshot.views.get(("on network", proxy.id), (proxy, snapshot.network), partial(replace, proxy, network=snapshot.network))
     kept, labels = snapshot.views, proxy.labels
     scope = snapshot.sidecars.of(proxy.namespace, labels) if proxy.type is ProxyType.SIDECAR else None
     who = (proxy.namespace, tuple(sorted(labels.items())))
@@ -46,6 +48,7 @@ def view(snapshot: Snapshot, proxy: Proxy) -> ProxyView:
         extensions=_extensions(snapshot, proxy),
         telemetry=_telemetry(snapshot, proxy, seen),
         dns_capture=captures_dns(proxy),
+        network_gateways=snapshot.network_gateways,
     )
 
 

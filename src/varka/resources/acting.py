@@ -25,7 +25,7 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
     ),
     "Gateway": ("servers.*.defaultEndpoint",),
     "ServiceEntry": ("resolution=DYNAMIC_DNS",),
-    "WorkloadGroup": ("",),
+    "WorkloadGroup": ("probe",),
     "WasmPlugin": ("imagePullSecret", "verificationKey"),
     "Telemetry": ("metrics.*.reportingInterval", "metrics.*.overrides.*.match.customMetric"),
     "AuthorizationPolicy": _TARGETS,

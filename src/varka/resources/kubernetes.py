@@ -35,8 +35,21 @@ class ServiceSpec(Slice):
     traffic_distribution: str = ""
 
 
+class IngressAddress(Slice):
+    ip: str = ""
+
+
+class LoadBalancerStatus(Slice):
+    ingress: tuple[IngressAddress, ...] = ()
+
+
+class ServiceStatus(Slice):
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
 class Service(Slice):
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
 
 
 class EndpointPort(Slice):

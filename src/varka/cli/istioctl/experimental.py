@@ -6,8 +6,11 @@ import importlib
 
 import click
 
-VERBS = {"authz": "varka.cli.istioctl.authz:authz"}
-SUMMARIES = {"authz": "Show which policies a workload has, and what they say to a request"}
+VERBS = {"authz": "varka.cli.istioctl.authz:authz", "workload": "varka.cli.istioctl.workload:workload"}
+SUMMARIES = {
+    "authz": "Show which policies a workload has, and what they say to a request",
+    "workload": "Let workloads outside of the cluster take part in the mesh",
+}
 
 
 class Verbs(click.Group):

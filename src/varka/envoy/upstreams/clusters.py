@@ -162,15 +162,18 @@ def _keep_alive(cluster: Any, probes: int | None, time: float | None, interval: 
         keepalive.keepalive_interval.value = int(interval)
 
 
-def inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
-    """`inbound|9080||`: the application itself, at the address that the client asked for."""
-    return _inbound.get((port, mesh), None, lambda: _build_inbound(port, mesh))
+def inbound(port: InboundPort, mesh: MeshSettings, redirected: bool = True) -> WireResource:
+    """`inbound|9080||`: the application itself, at the address that the client asked for.
+
+    Where connections are `redirected`, ours have to be told from the application's.
+    """
+    return _inbound.get((port, mesh), redirected, lambda: _build_inbound(port, mesh, redirected))
 
 
 _inbound: memo.Memo[WireResource] = memo.Memo()
 
 
-def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
+def _build_inbound(port: InboundPort, mesh: MeshSettings, redirected: bool) -> WireResource:
     name = names.inbound(port.target_port)
     cluster = Cluster(
         name=name,
@@ -181,7 +184,7 @@ def _build_inbound(port: InboundPort, mesh: MeshSettings) -> WireResource:
     )
     if port.endpoint or mesh.inbound_localhost:
         _apply_endpoint(cluster, port.endpoint or f"127.0.0.1:{port.target_port}")
-    if not port.endpoint.startswith(UNIX):
+    if redirected and not port.endpoint.startswith(UNIX):
         cluster.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
     if port.pool is not None:
         if port.pool.connect_timeout is not None:
@@ -210,15 +213,15 @@ def _apply_endpoint(cluster: Any, endpoint: str) -> None:
     cluster.load_assignment.CopyFrom(endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster.name, endpoints=groups))
 
 
-def fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
+def fixed(mesh: MeshSettings, sidecar: bool, redirected: bool = True) -> list[WireResource]:
     """The clusters that do not come from services: where unknown traffic goes, and where refused traffic ends."""
-    return _fixed.get((mesh,), sidecar, lambda: _build_fixed(mesh, sidecar))
+    return _fixed.get((mesh,), (sidecar, redirected), lambda: _build_fixed(mesh, sidecar, redirected))
 
 
 _fixed: memo.Memo[list[WireResource]] = memo.Memo(64)
 
 
-def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
+def _build_fixed(mesh: MeshSettings, sidecar: bool, redirected: bool) -> list[WireResource]:
     passthrough = Cluster(
         name=names.PASSTHROUGH_CLUSTER,
         type=Cluster.ORIGINAL_DST,
@@ -233,7 +236,8 @@ def _build_fixed(mesh: MeshSettings, sidecar: bool) -> list[WireResource]:
         within = Cluster()
         within.CopyFrom(passthrough)
         within.name = names.INBOUND_PASSTHROUGH_CLUSTER
-        within.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
+        if redirected:
+            within.upstream_bind_config.CopyFrom(messages.INBOUND_BIND)
         clusters.append(within)
     for cluster in clusters:
         cluster.metadata.filter_metadata["istio"].CopyFrom(messages.struct({"service_name": cluster.name}))

@@ -6,7 +6,8 @@ along for telemetry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2, health_check_pb2
@@ -17,8 +18,8 @@ from varka.envoy import memo, messages, names, protowire
 from varka.envoy.security import policies
 from varka.envoy.upstreams import localities
 from varka.model.services import Endpoint, Health, Resolution, Service
-from varka.model.traffic import DestinationRule, LocalityLb
-from varka.model.view import OutboundView, Proxy
+from varka.model.traffic import DestinationRule
+from varka.model.view import OutboundView, ProxyView
 
 HEALTH = {
     Health.HEALTHY: health_check_pb2.HEALTHY,
@@ -36,18 +37,37 @@ _assignments: memo.Memo[WireResource] = memo.Memo(65536)
 _single: memo.Memo[bytes] = memo.Memo(65536)
 
 
-def viewpoint(view: OutboundView, proxy: Proxy, default: LocalityLb | None = None) -> localities.Viewpoint:
+def viewpoint(of: ProxyView) -> localities.Viewpoint:
     """Where a proxy stands, as far as any rule that it sees asks for it: proxies with equal viewpoints share their endpoints."""
+    view, proxy, default = of.outbound, of.proxy, of.mesh.locality
     wanted: set[str] = {label.partition("=")[0] for label in default.failover_priority} if default is not None else set()
     for rule in view.destination_rules.values():
         for level in (rule.policy, *(subset.policy for subset in rule.subsets)):
             for policy in (level, *level.ports.values()):
                 if policy.load_balancer is not None and policy.load_balancer.locality is not None:
                     wanted.update(label.partition("=")[0] for label in policy.load_balancer.locality.failover_priority)
-    if not wanted:
-        return localities.Viewpoint(locality=proxy.locality, default=default)
-    labels = localities.labels_of(proxy.labels, proxy.locality, proxy.network)
-    return localities.Viewpoint(locality=proxy.locality, labels=tuple((key, labels[key]) for key in sorted(wanted) if key in labels), default=default)
+    labels = localities.labels_of(proxy.labels, proxy.locality, proxy.network) if wanted else {}
+    abroad = tuple(sorted((network, found) for network, found in of.network_gateways.items() if network != proxy.network))
+    chosen = tuple((key, labels[key]) for key in sorted(wanted) if key in labels)
+    return localities.Viewpoint(locality=proxy.locality, labels=chosen, default=default, gateways=abroad if proxy.network else ())
+
+
+def _reachable(found: tuple[Endpoint, ...], gateways: Mapping[str, tuple[tuple[str, int], ...]]) -> tuple[Endpoint, ...]:
+    """Endpoints of another network stand behind its gateways, which know by the TLS server name where to; without mutual TLS they cannot be reached.
+
+    A network without gateways is taken for reachable.
+    """
+    result: list[Endpoint] = []
+    behind: dict[str, list[Endpoint]] = {}
+    for endpoint in found:
+        if endpoint.network not in gateways:
+            result.append(endpoint)
+        elif endpoint.mutual_tls:
+            behind.setdefault(endpoint.network, []).append(endpoint)
+    for network, hidden in sorted(behind.items()):
+        weight = sum(max(1, endpoint.weight) for endpoint in hidden)
+        result += [replace(hidden[0], address=address, port=port, weight=weight, workload="", labels={}) for address, port in gateways[network]]
+    return tuple(result)
 
 
 def outbound(view: OutboundView, own: localities.Viewpoint) -> list[WireResource]:
@@ -71,7 +91,10 @@ def _of(service: Service, port: int, found: tuple[Endpoint, ...], rule: Destinat
     name = names.outbound(port, subset, service.hostname)
 
     def build() -> WireResource:
-        ranked = localities.arrange(of_subset(found, rule, subset), policies.merged(rule, port, subset), own, near=service.prefers_near)
+        chosen = of_subset(found, rule, subset)
+        if own.gateways:
+            chosen = _reachable(chosen, dict(own.gateways))
+        ranked = localities.arrange(chosen, policies.merged(rule, port, subset), own, near=service.prefers_near)
         return WireResource(name=name, type_url=messages.ENDPOINT, body=_serialised(name, ranked))
 
     return _assignments.get((found, rule), (name, own, service.prefers_near), build)

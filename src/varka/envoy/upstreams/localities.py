@@ -32,6 +32,8 @@ class Viewpoint:
 
     locality: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    gateways: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    """Other networks, and address and port of the gateways to them."""
     default: LocalityLb | None = field(default=None, hash=False)
     """What holds where no DestinationRule says anything of localities."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from varka.model.discovery import hosts
+from varka.model.discovery.networks import NETWORK
 from varka.model.memo import Kept
 from varka.model.view import MeshSettings
 from varka.resources import Meta, Parsed, kubernetes
@@ -46,8 +47,8 @@ class Pods:
         return self.by_name.get((namespace, name))
 
 
-def index(pods: Iterable[Parsed[kubernetes.Pod]], nodes: Iterable[Parsed[kubernetes.Node]], mesh: MeshSettings, kept: Kept) -> Pods:
-    """All pods and nodes; pieces that did not change stay the same objects."""
+def index(pods: Iterable[Parsed[kubernetes.Pod]], nodes: Iterable[Parsed[kubernetes.Node]], mesh: MeshSettings, network: str, kept: Kept) -> Pods:
+    """All pods and nodes, on `network` unless they say otherwise; pieces that did not change stay the same objects."""
     localities = {node.meta.name: kept.equal(("node", node.meta.name), _locality(node.meta.labels)) for node in nodes}
     found: dict[tuple[str, str], PodInfo] = {}
     for pod in pods:
@@ -55,7 +56,7 @@ def index(pods: Iterable[Parsed[kubernetes.Pod]], nodes: Iterable[Parsed[kuberne
             continue
         key = (pod.meta.namespace, pod.meta.name)
         locality = localities.get(pod.spec.spec.node_name, "")
-        read = kept.get(("read", key), (pod, mesh, locality), partial(_info, pod, locality, mesh))
+        read = kept.get(("read", key), (pod, mesh, locality, network), partial(_info, pod, locality, mesh, network))
         found[key] = kept.equal(key, read)
     return Pods(by_name=found, localities=localities)
 
@@ -73,7 +74,7 @@ def workload_name(meta: Meta) -> str:
     return name
 
 
-def _info(pod: Parsed[kubernetes.Pod], locality: str, mesh: MeshSettings) -> PodInfo:
+def _info(pod: Parsed[kubernetes.Pod], locality: str, mesh: MeshSettings, network: str) -> PodInfo:
     body, meta = pod.spec, pod.meta
     assert body is not None
     given = meta.labels.get("istio-locality", "").replace(".", "/")
@@ -86,7 +87,7 @@ def _info(pod: Parsed[kubernetes.Pod], locality: str, mesh: MeshSettings) -> Pod
         service_account=hosts.spiffe(mesh.trust_domain, meta.namespace, body.spec.service_account_name or "default"),
         workload=workload_name(meta),
         locality=given or locality,
-        network=meta.labels.get("topology.istio.io/network", ""),
+        network=meta.labels.get(NETWORK, network),
         node=body.spec.node_name,
         sidecar=meta.labels.get(TLS_MODE) == "istio",
         running=body.status.phase not in {"Succeeded", "Failed"} and not meta.deleted,
