@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from tests.builders.meshobjects import istio
 
 from varka.resources import acting, kinds, parse, shapes
@@ -20,10 +21,11 @@ def test_a_value_without_effect_is_told() -> None:
     assert acting.not_acted_on(parse(istio("ServiceEntry", "a", {**entry, "resolution": "DNS"}))) == ()
 
 
-def test_a_whole_kind_is_told() -> None:
+def test_a_whole_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kind that nothing acts on says so of the resource as a whole."""
-    found = acting.not_acted_on(parse(istio("WorkloadGroup", "w", {"template": {}})))
-    assert [(item.path, item.message) for item in found] == [("", "accepted, but WorkloadGroup is not acted on yet")]
+    monkeypatch.setattr(acting, "NOT_ACTED_ON", {"WasmPlugin": ("",)})
+    found = acting.not_acted_on(parse(istio("WasmPlugin", "w", {"url": "oci://a/b"})))
+    assert [(item.path, item.message) for item in found] == [("", "accepted, but WasmPlugin is not acted on yet")]
 
 
 def test_every_path_of_the_table_exists() -> None:
