@@ -13,6 +13,7 @@ from varka import resources as typed
 from varka.client.api import Gvr, Object
 from varka.control.state import ASPECTS, ClusterState, all_but_status
 from varka.model import inputs
+from varka.resources import validation
 from varka.resources.parsing import Parsed
 
 Aspect = Callable[[Object], object]
@@ -37,7 +38,7 @@ class _Kind:
             if old is not None and (old[0] is obj or (old[0]["metadata"].get("uid") == meta.get("uid") and aspect(old[0]) == aspect(obj))):
                 kept[key] = (obj, old[1])
             else:
-                kept[key] = (obj, typed.parse(obj))
+                kept[key] = (obj, validation.usable(typed.parse(obj)))
         self.kept = kept
         found = tuple(kept[key][1] for key in sorted(kept) if kept[key][1].spec is not None)
         if len(found) != len(self.typed) or any(one is not other for one, other in zip(found, self.typed, strict=True)):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.builders.meshobjects import Object, istio
 
-from varka.resources import Severity, parse
+from varka.resources import Severity, parse, validation
 from varka.resources.validation import validate
 
 
@@ -74,3 +74,14 @@ def test_errors_come_first() -> None:
 def test_kubernetes_objects_pass() -> None:
     """Only Istio's kinds are judged here."""
     assert validate(parse({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})) == ()
+
+
+def test_nobody_acts_on_what_admission_refuses() -> None:
+    """An invalid resource that was stored all the same has no spec to act on, but says why; policies stay, since leaving one out could let somebody in."""
+    bad = istio("VirtualService", "v", {"hosts": ["a.b"], "http": [{"route": [{"destination": {"host": ""}}]}]})
+    left_out = validation.usable(parse(bad))
+    assert left_out.spec is None and left_out.failed
+    good = parse(istio("VirtualService", "v", {"hosts": ["a.b"], "http": [{"route": [{"destination": {"host": "c"}}]}]}))
+    assert validation.usable(good) is good
+    policy = parse(istio("AuthorizationPolicy", "p", {"action": "DENY", "rules": [{"when": [{"key": "bogus"}]}]}))
+    assert validation.usable(policy) is policy

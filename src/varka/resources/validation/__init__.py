@@ -7,9 +7,10 @@ would be refused at admission; a warning lets it in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from varka.resources.conditions import Condition
+from varka.resources.conditions import Condition, Severity
 from varka.resources.parsing import Meta, Parsed
 from varka.resources.validation import (
     authentication,
@@ -41,6 +42,17 @@ _CHECKS: dict[str, Callable[[Any, Meta, Findings], None]] = {
     "RequestAuthentication": authentication.check_request,
     "AuthorizationPolicy": authorization_policies.check,
 }
+
+
+def usable(parsed: Parsed[Any]) -> Parsed[Any]:
+    """The same resource, without its spec where an error would have refused it at admission: nobody is to act on that.
+
+    Policies of `security.istio.io` stay: to leave one out could let in whom it keeps out.
+    """
+    if parsed.spec is None or not parsed.group.endswith("istio.io") or parsed.group.startswith("security."):
+        return parsed
+    errors = tuple(one for one in validate(parsed) if one.severity is Severity.ERROR)
+    return replace(parsed, spec=None, conditions=(*parsed.conditions, *(one for one in errors if one not in parsed.conditions))) if errors else parsed
 
 
 def validate(parsed: Parsed[Any]) -> tuple[Condition, ...]:
