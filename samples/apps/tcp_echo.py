@@ -9,12 +9,17 @@ import sys
 IDLE_SECONDS = 3600.0
 
 
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE_SECONDS):
+        return await reader.readline()
+
+
 async def main(ports: list[int], word: str) -> None:
     """Listen on every port until SIGTERM."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await asyncio.wait_for(reader.readline(), IDLE_SECONDS):
+            while line := await _line(reader):
                 print(f"{writer.get_extra_info('peername')[0]} {line!r}", flush=True)
                 writer.write(word.encode() + b" " + line)
                 await writer.drain()

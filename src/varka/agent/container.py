@@ -41,7 +41,8 @@ async def keep(settings: ProxySettings, root: Path) -> int:
     finally:
         companion.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(companion, EXIT_SECONDS)
+            async with asyncio.timeout(EXIT_SECONDS):
+                await companion
 
 
 def _write(launch: Launch, root: Path) -> None:

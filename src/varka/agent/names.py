@@ -80,7 +80,8 @@ async def _ask(server: str, name: str) -> list[str] | None:
     transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=(server, PORT))
     try:
         transport.sendto(dnslib.DNSRecord.question(name).pack())
-        reply = dnslib.DNSRecord.parse(await asyncio.wait_for(answered, ATTEMPT_SECONDS))
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            reply = dnslib.DNSRecord.parse(await answered)
     except (TimeoutError, OSError, dnslib.DNSError):
         return None
     finally:

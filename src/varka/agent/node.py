@@ -77,7 +77,8 @@ class NodeAgent:
     async def _register(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pid = peer(writer)
         try:
-            line = await asyncio.wait_for(reader.readline(), REGISTRATION_SECONDS)
+            async with asyncio.timeout(REGISTRATION_SECONDS):
+                line = await reader.readline()
             if not line:
                 return
             asked: dict[str, Any] = json.loads(line)

@@ -107,9 +107,11 @@ class StatusServer:
         limit = float(probe.get("timeoutSeconds") or 1)
         try:
             if "httpGet" in probe:
-                return await asyncio.wait_for(self._http_probe(probe["httpGet"], request.headers), limit)
+                async with asyncio.timeout(limit):
+                    return await self._http_probe(probe["httpGet"], request.headers)
             if "tcpSocket" in probe:
-                await asyncio.wait_for(self._connect(int(probe["tcpSocket"]["port"])), limit)
+                async with asyncio.timeout(limit):
+                    await self._connect(int(probe["tcpSocket"]["port"]))
                 return web.Response(text="")
             if "grpc" in probe:
                 from varka.agent import grpc_health

@@ -14,6 +14,7 @@ from varka.client.api import Object
 
 if TYPE_CHECKING:
     from varka.client.http import HttpApi
+    from varka.client.streams import ForwardedConnection
 
 T = TypeVar("T")
 DEBUG_PORT, ADMIN_PORT = 15014, 15000
@@ -53,12 +54,13 @@ class Session:
             connection = await forwarder.connect(port)
             await connection.write(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             received = bytearray()
-            while chunk := await asyncio.wait_for(connection.read(), 60):
+            while chunk := await _read(connection):
                 received += chunk
                 if len(received) > MAX_ANSWER:
                     raise VarkaError(f"{pod} answered {path} with more than {MAX_ANSWER >> 20} MiB")
             if not received:
-                reason = await asyncio.wait_for(connection.error(), 10)
+                async with asyncio.timeout(10):
+                    reason = await connection.error()
                 raise VarkaError(
                     f"port {port} of pod/{namespace}/{pod} does not answer: {reason.strip() or 'closed at once'}", f"see `kubectl logs -n {namespace} {pod}`"
                 )
@@ -68,6 +70,11 @@ class Session:
         if status != 200:
             raise VarkaError(f"port {port} of pod/{namespace}/{pod} answered {status} to {path}: {body.decode(errors='replace').strip()[:500]}")
         return body
+
+
+async def _read(connection: ForwardedConnection) -> bytes:
+    async with asyncio.timeout(60):
+        return await connection.read()
 
 
 def response_of(received: bytes) -> tuple[int, bytes]:

@@ -325,11 +325,13 @@ class ContainerRunner:
             await self._signal(int(getattr(signal, lifecycle.get("stopSignal") or "SIGTERM", signal.SIGTERM)))
             with suppress(TimeoutError):
                 # After a long preStop kubelet leaves two seconds.
-                await asyncio.wait_for(ended.wait(), max(2.0, deadline - time.monotonic()))
+                async with asyncio.timeout(max(2.0, deadline - time.monotonic())):
+                    await ended.wait()
         if not ended.is_set():
             await self._signal(signal.SIGKILL)
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), KILL_SECONDS)
+                async with asyncio.timeout(KILL_SECONDS):
+                    await ended.wait()
 
     def conclude(self) -> None:
         """The pod is ending: whatever this container did last is how it ended."""

@@ -326,7 +326,8 @@ class PodWorker:
             while True:
                 wait = max(0.5, min(VOLUME_CHECK_SECONDS, self.volumes.renew_at - time.time()))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await changed.wait()
                 changed.clear()
                 try:
                     await self.volumes.prepare(self.addressed())

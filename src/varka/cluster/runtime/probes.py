@@ -31,7 +31,8 @@ class Prober:
     async def act(self, action: dict[str, Any], seconds: float) -> tuple[bool, str]:
         """Whether the action succeeded, and why not in kubelet's words."""
         try:
-            return await asyncio.wait_for(self._act(action, seconds), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._act(action, seconds)
         except TimeoutError:
             if "exec" in action:
                 line = " ".join(action["exec"].get("command") or [])

@@ -112,7 +112,8 @@ class Streams:
         except (VarkaError, TimeoutError) as error:
             raise _missing(container) from error
         try:
-            await asyncio.wait_for(shim_client.answer(connection), shim_client.COMMAND_SECONDS)
+            async with asyncio.timeout(shim_client.COMMAND_SECONDS):
+                await shim_client.answer(connection)
         except (VarkaError, TimeoutError, OSError) as error:
             connection.close()
             raise _missing(container) from error

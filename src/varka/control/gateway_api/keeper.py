@@ -52,7 +52,8 @@ class GatewayKeeper:
         """Keep things so until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._dirty.wait(), REPEAT_SECONDS)
+                async with asyncio.timeout(REPEAT_SECONDS):
+                    await self._dirty.wait()
             except TimeoutError:
                 pass
             await self._clock.sleep(QUIET_SECONDS)

@@ -71,7 +71,8 @@ class Engine:
                 sent += 1
             pause = max(_TICK, began + sent / plan.rate - time.monotonic())
             try:
-                await asyncio.wait_for(self._stopped.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopped.wait()
             except TimeoutError:
                 continue
 

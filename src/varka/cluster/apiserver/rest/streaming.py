@@ -129,7 +129,8 @@ async def watch(core: Core, request: web.Request, attributes: Attributes, info: 
     await response.prepare(request)
     try:
         async for batch in events:
-            await asyncio.wait_for(response.write(b"".join(map(writer.line, batch))), _WRITE_LIMIT)
+            async with asyncio.timeout(_WRITE_LIMIT):
+                await response.write(b"".join(map(writer.line, batch)))
     except ApiError as error:
         await response.write(msgspec.json.encode({"type": "ERROR", "object": error.status}) + b"\n")
     except (ConnectionError, TimeoutError):

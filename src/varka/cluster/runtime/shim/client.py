@@ -49,7 +49,8 @@ class Shim:
         """Send a command; VarkaError with the shim's words when it refuses."""
         connection = await self.send(asked, descriptors)
         try:
-            return await asyncio.wait_for(answer(connection), COMMAND_SECONDS)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return await answer(connection)
         finally:
             connection.close()
 
@@ -62,7 +63,8 @@ class Shim:
                 sent = socket.send_fds(connection, [data], list(descriptors))
                 data = data[sent:]
             if data:
-                await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(connection, data), COMMAND_SECONDS)
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    await asyncio.get_running_loop().sock_sendall(connection, data)
         except OSError as error:
             connection.close()
             raise VarkaError(f"the pod does not take commands: {error}") from error
@@ -71,7 +73,8 @@ class Shim:
     async def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, str(self.folder / "shim.sock")), COMMAND_SECONDS)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await asyncio.get_running_loop().sock_connect(connection, str(self.folder / "shim.sock"))
         except (OSError, TimeoutError) as error:
             connection.close()
             raise VarkaError(f"the pod's first process does not answer: {error}", "delete the pod") from error
@@ -85,7 +88,8 @@ class Shim:
             readable = loop.create_future()
             loop.add_reader(connection, lambda: None if readable.done() else readable.set_result(None))
             try:
-                await asyncio.wait_for(readable, COMMAND_SECONDS)
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    await readable
             finally:
                 loop.remove_reader(connection)
             data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
