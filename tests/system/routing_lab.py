@@ -49,6 +49,7 @@ table ip t {
 FORMAT = "%DOWNSTREAM_REMOTE_ADDRESS%\t%RESPONSE_CODE%\t%UPSTREAM_CLUSTER_RAW%\t%ROUTE_NAME%\t%RESPONSE_CODE_DETAILS%\n"
 FIRST_PORT = 20000
 CLOSED = {Failure.NO_LISTENER, Failure.NO_FILTER_CHAIN, Failure.TLS_ERROR, Failure.MTLS_ERROR}
+BOUND = "127.0.0.5"
 SERVICES = {"web": "10.96.0.10", "api": "10.96.0.11"}
 PORTS = {"http": 80, "http-b": 8080, "any": 7000, "tcp": 9000, "tls": 9443}
 HOSTS = ["web", "api", "ext.example.com", "*.wild.example.com", "a.wild.example.com", "shop.example.com", "*.example.com", "bücher.example.com"]
@@ -108,6 +109,24 @@ class Rules:
         yield from self._gateways()
         for number in range(self._dice.randint(4, 8)):
             yield self._virtual_service(number)
+        if self._dice.random() < 0.5:
+            yield self._sidecar()
+
+    def _sidecar(self) -> dict[str, Any]:
+        listeners: list[dict[str, Any]] = [
+            {"port": {"number": 80, "protocol": "HTTP", "name": "a"}, "bind": BOUND, "captureMode": "NONE", "hosts": ["./web.default.svc.cluster.local"]},
+            {"port": {"number": 8080, "protocol": "HTTP_PROXY", "name": "b"}, "bind": BOUND, "captureMode": "NONE", "hosts": ["./*"]},
+            {"port": {"number": 9000, "protocol": "TCP", "name": "c"}, "bind": BOUND, "captureMode": "NONE", "hosts": ["./api.default.svc.cluster.local"]},
+            {"port": {"number": 80, "protocol": "HTTP", "name": "d"}, "hosts": ["./*"]},
+        ]
+        proxy = {"egressProxy": {"host": "api.default.svc.cluster.local", "port": {"number": 9000}}}
+        unknown = self._dice.choice([{"mode": "REGISTRY_ONLY"}, {"mode": "ALLOW_ANY"}, {"mode": "ALLOW_ANY", **proxy}])
+        rest = {"hosts": self._some(["./*", "./web.default.svc.cluster.local", "*/*.example.com"])}
+        spec = {"egress": [*self._some(listeners, 3), rest], "outboundTrafficPolicy": unknown}
+        ingress = [
+            {"port": {"number": 9080, "protocol": "HTTP", "name": "in"}, "defaultEndpoint": "127.0.0.1:8000", "connectionPool": {"tcp": {"maxConnections": 9}}}
+        ]
+        return self._istio("Sidecar", "client", {**spec, "ingress": ingress})
 
     def _istio(self, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         created = f"2020-01-01T00:00:{self._dice.randint(10, 59)}Z"
@@ -217,7 +236,7 @@ def calls(dice: random.Random, many: int) -> Iterator[Call]:
             "method": dice.choice(["GET", "GET", "POST"]),
             "headers": dice.choice(HEADERS),
         }
-        address = dice.choice([*SERVICES.values(), "10.96.1.1", "10.200.0.1"])
+        address = dice.choice([*SERVICES.values(), "10.96.1.1", "10.200.0.1", BOUND])
         kind = dice.random()
         if kind < 0.5:
             yield Call(port=dice.choice([80, 80, 8080, 7000, 9000, 4444]), address=address, **common)
@@ -343,7 +362,10 @@ def compare(asked: dict[int, Call], configs: dict[str, configuration.Configurati
     judged = []
     for port, call in asked.items():
         config = configs["gateway" if call.direction is Direction.GATEWAY else "client"]
-        judged.append((call, simulate.run(config, call), port, send(call, port)))
+        result = simulate.run(config, call)
+        if call.address == BOUND and not result.listener.startswith(BOUND):
+            result = Result(failure=Failure.NO_LISTENER)  # the rules of this stage capture no loopback address
+        judged.append((call, result, port, send(call, port)))
     logged = logs_of(folder, {port for _, result, port, _ in judged if result.failure not in CLOSED})
     wrong = []
     kinds: Counter[str] = Counter()
