@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from varka.envoy.patching import constraints, values
 from varka.model.patches import Operation, Patch, Place
@@ -31,7 +34,10 @@ def check(patch: Patch) -> tuple[Finding, ...]:
         return (*found, Finding(message=str(problem), serious=True))
     if value.ignored:
         found = (*found, Finding(message=f"{value.ignored}; it is left out"))
-    if patch.operation is not Operation.MERGE and (reason := constraints.broken(value.message)):
+    if patch.operation is Operation.MERGE:
+        unset = sorted(_defaults(json.loads(patch.value), value.message, ""))
+        found = (*found, *(Finding(message=f"a merge cannot set {path} back to its default; it is left out") for path in unset))
+    elif reason := constraints.broken(value.message):
         found = (*found, Finding(message=f"Envoy would refuse it: {reason}; the patch is not sent"))
     return found
 
@@ -44,4 +50,24 @@ def _operation(patch: Patch) -> tuple[Finding, ...]:
         return (Finding(message=f"{operation} does nothing for {place}; use MERGE"),)
     if place is Place.EXTENSION_CONFIG and operation is not Operation.ADD:
         return (Finding(message=f"{operation} does nothing for {place}; use ADD"),)
+    if patch.filter_class and (place is not Place.HTTP_FILTER or operation not in {Operation.ADD, Operation.INSERT_FIRST}):
+        return (Finding(message="filterClass does nothing but for an HTTP_FILTER that is added"),)
     return ()
+
+
+def _defaults(given: Any, message: Any, path: str) -> Iterator[str]:
+    """Fields that are written out with the value that they have when nobody writes them: messages do not tell the two apart."""
+    real = values.opened(message)
+    if not isinstance(given, dict) or real is None or real.DESCRIPTOR.full_name.startswith("google.protobuf."):
+        return
+    inner = given.get("value", {}) if values.is_typed_struct(given) else given
+    fields = {name: field for field in real.DESCRIPTOR.fields for name in (field.name, field.json_name)}
+    for key, value in inner.items():
+        field = fields.get(key)
+        if field is None or field.is_repeated:
+            continue
+        if field.message_type is not None:
+            if real.HasField(field.name):
+                yield from _defaults(value, getattr(real, field.name), f"{path}{field.name}.")
+        elif not field.has_presence and getattr(real, field.name) == field.default_value:
+            yield f"{path}{field.name}"

@@ -111,6 +111,11 @@ def _prepared(value: Any, depth: int) -> Any:
     return {key: item if key == "@type" else _prepared(item, depth + 1) for key, item in value.items()}
 
 
+def is_typed_struct(value: dict[str, Any]) -> bool:
+    """Whether plain values are those of a TypedStruct."""
+    return message_types.full_name(str(value.get("@type", ""))) in TYPED_STRUCTS
+
+
 def _unwrapped(value: dict[str, Any], depth: int) -> dict[str, Any]:
     inner = value.get("type_url", value.get("typeUrl"))
     fields = value.get("value", {})
