@@ -61,7 +61,9 @@ class WebhookServer:
                 review = json.loads(await request.read())
                 asked = review["request"]
                 uid = asked["uid"]
-            except (ValueError, KeyError, TypeError):
+                if not all(isinstance(asked.get(field) or {}, dict) for field in ("object", "resource")) or not isinstance(uid, str):
+                    raise TypeError("a part of the review has a wrong type")
+            except (ValueError, KeyError, TypeError, AttributeError):
                 return web.Response(status=400, text="the body is no AdmissionReview\n")
             response = {"uid": uid, **answer(asked)}
             version = review.get("apiVersion") or "admission.k8s.io/v1"
@@ -73,7 +75,8 @@ class WebhookServer:
         """The response to one review of a pod."""
         metrics.INJECTIONS.inc()
         pod, namespace = request.get("object") or {}, str(request.get("namespace") or "default")
-        meta = pod.get("metadata") or {}
+        meta = pod.get("metadata")
+        meta = meta if isinstance(meta, dict) else {}
         label = f"{namespace}/{meta.get('name') or str(meta.get('generateName') or '') + '?'}"
         try:
             injected = pods.inject(pod, namespace, None, self._options())

@@ -113,3 +113,40 @@ async def test_bundle_is_written_into_our_webhooks_only() -> None:
     assert await bundles() == [wanted, None]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("path", ["/inject", "/validate"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        5,
+        [],
+        {"request": None},
+        {"request": []},
+        {"request": {"uid": 1}},
+        {"request": {"uid": "a", "object": [1]}},
+        {"request": {"uid": "a", "resource": "x"}},
+    ],
+)
+async def test_reviews_of_wrong_types(path: str, body: Any) -> None:
+    """They are the caller's mistake."""
+    async with serving() as post:
+        assert await post(path, body) == 400
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        {"metadata": []},
+        {"metadata": {"labels": 5}},
+        {"metadata": {}, "spec": "x"},
+        {"spec": {"containers": 1}},
+        {"spec": {"containers": [None]}},
+        {"metadata": {"annotations": []}, "spec": {}},
+    ],
+)
+async def test_pods_of_wrong_types_are_answered(obj: Any) -> None:
+    """Whatever the API server lets through, the answer is a verdict."""
+    async with serving() as post:
+        assert (await post("/inject", review(obj)))["allowed"] in (True, False)

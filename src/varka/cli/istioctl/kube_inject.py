@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from varka.control.injection.options import Options
 
 
+NATIVE = "ENABLE_NATIVE_SIDECARS"
+
+
 @click.command("kube-inject", epilog="Example: istioctl kube-inject -f deployment.yaml | kubectl apply -f -")
 @click.option("-f", "--filename", required=True, metavar="FILE", help="File with the resources, or - for standard input.")
 @click.option("-o", "--output", default="", metavar="FILE", help="Write there and not to standard output.")
@@ -46,11 +49,12 @@ def kube_inject(flags: Globals, filename: str, output: str, mesh_file: str, valu
         click.echo(text, nl=False)
 
 
-def compose(mesh: Mapping[str, Any], values: Mapping[str, Any], revision: str = "") -> Options:
-    """The options that the control plane injects with, from the same two documents."""
+def compose(mesh: Mapping[str, Any], values: Mapping[str, Any], revision: str = "", environment: Mapping[str, str] | None = None) -> Options:
+    """The options that the control plane injects with, from the same two documents; `environment` is its own."""
     from varka.control.injection.options import Options
 
-    native = str(((values.get("pilot") or {}).get("env") or {}).get("ENABLE_NATIVE_SIDECARS", "")).lower() == "true"
+    asked = ((values.get("pilot") or {}).get("env") or {}).get(NATIVE, "")
+    native = "true" in {str(asked).lower(), str((environment or {}).get(NATIVE, "")).lower()}
     return Options(mesh=mesh, values=values, revision=revision or str(values.get("revision") or "") or "default", native_sidecars=native)
 
 
@@ -58,7 +62,22 @@ async def _from_cluster(opened: Session, given: Mapping[str, Any], revision: str
     suffix = "" if revision in {"", "default"} else f"-{revision}"
     mesh = given.get("mesh") or _parsed(await _text(opened, f"istio{suffix}", "mesh"), "the mesh configuration")
     values = given.get("values") or _parsed(await _text(opened, f"istio-sidecar-injector{suffix}", "values"), "the installation's values")
-    return compose(mesh, values, revision), opened.namespace
+    return compose(mesh, values, revision, await _environment(opened, f"istiod{suffix}")), opened.namespace
+
+
+async def _environment(opened: Session, name: str) -> dict[str, str]:
+    """What the control plane's container is started with; nothing where it runs elsewhere."""
+    from varka.client import resources
+    from varka.client.api import ApiError
+
+    try:
+        found = await opened.api.get(resources.DEPLOYMENTS, name, opened.istio_namespace)
+    except ApiError as error:
+        if error.code not in (403, 404):
+            raise
+        return {}
+    containers = found["spec"]["template"]["spec"].get("containers") or ()
+    return {one["name"]: str(one.get("value") or "") for container in containers for one in container.get("env") or ()}
 
 
 async def _text(opened: Session, name: str, key: str) -> str:

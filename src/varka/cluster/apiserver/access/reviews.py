@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from varka.base import clock as clocks
 from varka.client.api import ApiError, Object
 from varka.cluster.apiserver.access import tokens
@@ -42,7 +44,7 @@ class Reviews:
 
     def handlers(self) -> dict[tuple[str, str, str], CreateHandler]:
         """For `Extensions.creators`."""
-        return {
+        answers: dict[tuple[str, str, str], CreateHandler] = {
             (AUTHENTICATION, "selfsubjectreviews", ""): self.self_subject,
             (AUTHENTICATION, "tokenreviews", ""): self.token,
             (AUTHORIZATION, "localsubjectaccessreviews", ""): self.local_access,
@@ -51,6 +53,7 @@ class Reviews:
             (AUTHORIZATION, "subjectaccessreviews", ""): self.access,
             ("", "serviceaccounts", "token"): self._signer.request_token,
         }
+        return {key: _typed(handler) for key, handler in answers.items()}
 
     async def self_subject(self, context: ServerContext, attributes: Attributes, body: Object, parent: Object | None) -> Object:
         """SelfSubjectReview: who the server takes the caller for."""
@@ -123,6 +126,53 @@ class Reviews:
         if spec:
             answer["spec"] = body.get("spec") or {}
         return {**answer, "status": status}
+
+
+class _ResourceAttributes(msgspec.Struct):
+    verb: str | None = None
+    group: str | None = None
+    version: str | None = None
+    resource: str | None = None
+    subresource: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+
+
+class _PathAttributes(msgspec.Struct):
+    verb: str | None = None
+    path: str | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    token: str | None = None
+    audiences: list[str] | None = None
+    user: str | None = None
+    uid: str | None = None
+    groups: list[str] | None = None
+    extra: dict[str, list[str]] | None = None
+    namespace: str | None = None
+    resource_attributes: _ResourceAttributes | None = None
+    non_resource_attributes: _PathAttributes | None = None
+    expiration_seconds: int | None = None
+    bound_object_ref: dict[str, Any] | None = None
+
+
+class _Body(msgspec.Struct):
+    """The types that any of the bodies may have in its fields; which of the fields it has is for each to say."""
+
+    metadata: dict[str, Any] | None = None
+    spec: _Spec | None = None
+
+
+def _typed(handler: CreateHandler) -> CreateHandler:
+    async def checked(context: ServerContext, attributes: Attributes, body: Object, parent: Object | None) -> Object:
+        try:
+            msgspec.convert(body, _Body)
+        except msgspec.ValidationError as error:
+            raise ApiError(400, "BadRequest", f"the body of {attributes.resource} cannot be read: {error}") from error
+        return await handler(context, attributes, body, parent)
+
+    return checked
 
 
 def user_info(user: User) -> Object:

@@ -106,3 +106,25 @@ async def test_nothing_asked(world: World) -> None:
         with pytest.raises(ApiError) as caught:
             await world.ask("authorization.k8s.io", "selfsubjectaccessreviews", spec)
         assert caught.value.code == 422
+
+
+@pytest.mark.parametrize(
+    ("group", "resource", "spec"),
+    [
+        ("authentication.k8s.io", "tokenreviews", {"token": 5}),
+        ("authentication.k8s.io", "tokenreviews", {"token": "x", "audiences": "a"}),
+        ("authentication.k8s.io", "tokenreviews", [1]),
+        ("authorization.k8s.io", "subjectaccessreviews", {"user": {}, "resourceAttributes": {}}),
+        ("authorization.k8s.io", "subjectaccessreviews", {"user": "a", "extra": {"x": 1}, "resourceAttributes": {}}),
+        ("authorization.k8s.io", "selfsubjectaccessreviews", {"resourceAttributes": {"verb": []}}),
+        ("authorization.k8s.io", "selfsubjectaccessreviews", {"nonResourceAttributes": "x"}),
+        ("authorization.k8s.io", "localsubjectaccessreviews", {"user": "a", "resourceAttributes": "x"}),
+        ("authorization.k8s.io", "selfsubjectrulesreviews", {"namespace": 1}),
+    ],
+)
+async def test_bodies_of_wrong_types(world: World, group: str, resource: str, spec: Any) -> None:
+    """They are the caller's mistake, and the answer names the field."""
+    with pytest.raises(ApiError) as caught:
+        await world.ask(group, resource, spec)
+    assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
+    assert "$.spec" in str(caught.value)
