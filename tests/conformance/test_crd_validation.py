@@ -22,7 +22,7 @@ SCHEMAS = {
 }
 KEYWORDS = (
     *("type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "format", "nullable", "maxItems", "minItems", "maxProperties"),
-    *("minProperties", "oneOf", "allOf", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
+    *("minProperties", "oneOf", "allOf", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "default"),
 )
 
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(not CASES.is_dir(), reason="the conformance cases are not there")]
@@ -88,6 +88,21 @@ def test_every_field_of_the_api_is_there() -> None:
         ours = made[name]
         assert ours["names"] == spec["names"]
         assert [(v["name"], v["served"], v["storage"]) for v in ours["versions"]] == [(v["name"], v["served"], v["storage"]) for v in spec["versions"]]
-        mine = ours["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        theirs = spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        assert _differences(mine, theirs, spec["names"]["kind"]) == []
+        assert ours["scope"] == spec["scope"]
+        for one, other in zip(ours["versions"], spec["versions"], strict=True):
+            mine, theirs = (item["schema"]["openAPIV3Schema"]["properties"]["spec"] for item in (one, other))
+            assert _differences(mine, theirs, spec["names"]["kind"]) == []
+
+
+@pytest.mark.parametrize(
+    "kind", yaml.safe_load((REFERENCE.parent / "crds.yaml").read_text())["crds"] if REFERENCE.exists() else [], ids=lambda kind: kind["kind"]
+)
+def test_what_kubectl_shows(kind: dict[str, Any]) -> None:
+    """Short names and printer columns are those of the reference in every version."""
+    (made,) = (item["spec"] for item in crds.definitions() if item["metadata"]["name"] == kind["name"])
+    assert (made["names"].get("shortNames", []), [version["name"] for version in made["versions"]]) == (kind["shortNames"], kind["versions"])
+    assert [version["name"] for version in made["versions"] if version["storage"]] == [kind["storage"]]
+    for version in made["versions"]:
+        columns = [{key: column[key] for key in ("name", "jsonPath", "type")} for column in version.get("additionalPrinterColumns", [])]
+        assert columns == [{key: column[key] for key in ("name", "jsonPath", "type")} for column in kind.get("printerColumns") or []]
+        assert version["subresources"] == {"status": {}}
