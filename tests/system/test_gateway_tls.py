@@ -280,3 +280,59 @@ spec:
   trafficPolicy:
     portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL, credentialName: egress, sni: secure.example.com}}]
 """
+
+
+_POLICIES = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: everything}
+spec:
+  host: httpbin.default.svc.cluster.local
+  trafficPolicy:
+    retryBudget: {percent: 25, minRetryConcurrency: 4}
+    outlierDetection: {consecutive5xxErrors: 3, interval: 5s, baseEjectionTime: 10s, maxEjectionPercent: 50}
+    connectionPool:
+      tcp: {maxConnections: 90, connectTimeout: 2s, maxConnectionDuration: 60s, idleTimeout: 30s, tcpKeepalive: {probes: 3, time: 60s, interval: 10s}}
+      http: {http1MaxPendingRequests: 80, http2MaxRequests: 70, maxRequestsPerConnection: 60, maxRetries: 5, idleTimeout: 20s, useClientProtocol: true}
+    loadBalancer:
+      consistentHash: {httpCookie: {name: user, path: /, ttl: 30s, attributes: [{name: SameSite, value: Lax}]}, maglev: {tableSize: 101}}
+      localityLbSetting: {failoverPriority: [topology.kubernetes.io/region]}
+  subsets:
+  - {name: ring, labels: {app: httpbin}, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, ringHash: {minimumRingSize: 64}}}}}
+  - {name: slow, labels: {app: httpbin}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 30s, minimumPercent: 20, aggression: 1.5}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wrapped}
+spec:
+  host: server.outside.svc.cluster.local
+  trafficPolicy: {proxyProtocol: {version: V2}, tunnel: {protocol: POST, targetHost: far.example.com, targetPort: 7000}}
+"""
+
+
+def test_policies_reach_envoy(edge: Edge) -> None:
+    """Envoy takes every field of a DestinationRule, and requests still pass; the cookie that it sets has its attributes."""
+    edge.cluster.apply(_POLICIES)
+
+    def clusters() -> Any:
+        shown = edge.cluster.run(str(PROGRAMS / "istioctl"), "proxy-config", "cluster", "client", "-o", "json", check=False).stdout
+        found = {item["name"]: item for item in json.loads(shown or "[]")}
+        return found if "outbound|8000|ring|httpbin.default.svc.cluster.local" in found else None
+
+    found = eventually(clusters, what="the subsets' clusters")
+    whole = found["outbound|8000||httpbin.default.svc.cluster.local"]
+    assert (whole["lbPolicy"], whole["circuitBreakers"]["thresholds"][0]["retryBudget"]["minRetryConcurrency"]) == ("MAGLEV", 4)
+    wrapped = found["outbound|443||server.outside.svc.cluster.local"]
+    sockets = [wrapped["transportSocket"]] if "transportSocket" in wrapped else [match["transportSocket"] for match in wrapped["transportSocketMatches"]]
+    assert {socket["name"] for socket in sockets} == {"envoy.transport_sockets.upstream_proxy_protocol"}
+    command = ["curl", "-s", "-i", "--max-time", "5", "http://httpbin:8000/get"]
+
+    def answered() -> str:
+        shown = edge.cluster.kubectl("exec", "client", "-c", "client", "--", *command, check=False).stdout
+        return shown if " 200 OK" in shown else ""
+
+    answer = eventually(answered, what="an answer under the policy")
+    cookie = next(line for line in answer.splitlines() if line.lower().startswith("set-cookie:"))
+    assert 'user="' in cookie and "Max-Age=30" in cookie and "SameSite=Lax" in cookie
+    states = edge.cluster.run(str(PROGRAMS / "istioctl"), "proxy-status").stdout
+    assert "STALE" not in states and "NACK" not in states and "ERROR" not in states

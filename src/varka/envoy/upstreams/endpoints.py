@@ -123,7 +123,7 @@ def _serialised(name: str, groups: Iterable[localities.Group]) -> bytes:
 
 def _group(group: localities.Group) -> bytes:
     head = endpoint_components_pb2.LocalityLbEndpoints(
-        locality=_locality(group.locality) if group.locality else None,
+        locality=_locality(group.locality),
         load_balancing_weight=messages.uint32(group.weight),
         priority=group.priority,
     )
@@ -131,6 +131,7 @@ def _group(group: localities.Group) -> bytes:
 
 
 def _locality(locality: str) -> Any:
+    """Never absent: to consistent hashing a group without a locality has no weight, and so no endpoints."""
     region, _, rest = locality.partition("/")
     zone, _, subzone = rest.partition("/")
     return base_pb2.Locality(region=region, zone=zone, sub_zone=subzone)
