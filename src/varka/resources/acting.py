@@ -33,6 +33,13 @@ NOT_ACTED_ON: Mapping[str, tuple[str, ...]] = {
 }
 
 
+FOR_GOOD: Mapping[str, str] = {
+    "http2Error": "Envoy injects HTTP and gRPC statuses only; use httpStatus or grpcStatus",
+    "exponentialDelay": "Envoy injects fixed delays only; use fixedDelay",
+}
+"""Fields that nothing could act on, by name, with the reason and what to write instead."""
+
+
 def not_acted_on(parsed: Parsed[Any]) -> tuple[Condition, ...]:
     """The fields of a resource that are set and without effect, each as a condition."""
     spec = parsed.spec
@@ -44,7 +51,9 @@ def not_acted_on(parsed: Parsed[Any]) -> tuple[Condition, ...]:
         steps = tuple(path.split(".")) if path else ()
         for where in _set(spec, steps, value, "spec"):
             what = parsed.kind if not steps else f"{steps[-1]} {value}".strip()
-            found.append(conditions.info(where if steps else "", f"accepted, but {what} is not acted on yet", "NotActedOn"))
+            reason = FOR_GOOD.get(steps[-1]) if steps else None
+            text = f"has no effect: {reason}" if reason else f"accepted, but {what} is not acted on yet"
+            found.append(conditions.info(where if steps else "", text, "NotActedOn"))
     return tuple(found)
 
 

@@ -40,3 +40,10 @@ def test_every_path_of_the_table_exists() -> None:
                 else:
                     assert isinstance(node, shapes.Record), pattern
                     node = node.fields[step].shape.node
+
+
+def test_what_envoy_cannot_do_is_told_with_a_way_out() -> None:
+    """Faults that Envoy does not have are told for what they are, with the field to write instead."""
+    rule = {"route": [{"destination": {"host": "web"}}], "fault": {"delay": {"exponentialDelay": "1s"}}}
+    found = acting.not_acted_on(parse(istio("VirtualService", "v", {"hosts": ["web"], "http": [rule]})))
+    assert [item.text for item in found] == ["spec.http[0].fault.delay.exponentialDelay: has no effect: Envoy injects fixed delays only; use fixedDelay"]
