@@ -14,6 +14,8 @@ from varka.analysis.messages import Message
 from varka.resources import kubernetes, label_selectors
 
 CONFIG_MAP = "istio-sidecar-injector"
+DEFAULT_HUB, DEFAULT_NAME, DEFAULT_TAG = "docker.io/istio", "proxyv2", "1.28.2"
+"""What the injector takes where the values say nothing."""
 _OVERRIDE = "sidecar.istio.io/proxyImage"
 _CONFIG = "proxy.istio.io/config"
 _AUTO = "auto"
@@ -66,8 +68,8 @@ def _map(value: object) -> Mapping[str, Any]:
 
 def _image(given: Mapping[str, Any]) -> str:
     general = _map(given.get("global"))
-    image = str(_map(general.get("proxy")).get("image") or "")
-    return image if "/" in image else f"{general.get('hub') or ''}/{image}:{general.get('tag') or ''}"
+    image = str(_map(general.get("proxy")).get("image") or DEFAULT_NAME)
+    return image if "/" in image else f"{general.get('hub') or DEFAULT_HUB}/{image}:{general.get('tag') or DEFAULT_TAG}"
 
 
 def _variant(context: Context, pod: Read) -> str:

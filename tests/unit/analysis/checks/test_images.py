@@ -34,6 +34,12 @@ def test_image_of_the_proxy(image: str, kind: str, mesh: dict[str, object], fits
     assert said == ([] if fits else ["IST0158 Namespace default"])
 
 
+def test_values_that_leave_the_image_out() -> None:
+    """The injector has defaults for what an installation does not set."""
+    bare = {**kubernetes("ConfigMap", "istio-sidecar-injector", namespace="istio-system"), "data": {"values": '{"global": {"tag": "1.2"}}'}}
+    assert found(MISMATCH, namespace(istio_injection="enabled"), bare, _pod("docker.io/istio/proxyv2:1.2")) == []
+
+
 def test_most_specific_type() -> None:
     """A ProxyConfig of the namespace goes before that of the root, and the pod's own annotation before all."""
     configs = [istio("ProxyConfig", "c", {"image": {"imageType": kind}}, where) for where, kind in (("istio-system", "debug"), ("default", "distroless"))]
