@@ -71,3 +71,10 @@ def test_auto_is_replaced_by_an_injector_only() -> None:
     assert found(AUTO, _pod("auto")) == ["IST0147 Pod default/p"]
     assert found(AUTO, namespace(), hook, deployment) == ["IST0146 Deployment default/d"]
     assert found(AUTO, namespace(istio_injection="enabled"), hook, deployment) == []
+
+
+def test_an_installation_that_names_no_image() -> None:
+    """It gets the image that injection falls back to."""
+    plain = {**_injector(), "data": {"values": json.dumps({"global": {"hub": "hub", "tag": "1.2"}})}}
+    assert found(MISMATCH, namespace(istio_injection="enabled"), plain, _pod("hub/proxyv2:1.2")) == []
+    assert found(MISMATCH, namespace(istio_injection="enabled"), plain, _pod("hub/other:1.2")) == ["IST0158 Namespace default"]
