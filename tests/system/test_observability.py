@@ -1,0 +1,258 @@
+"""Metrics of a real mesh: what the client counted is what the proxies report, and upstream's unchanged add-on shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.system.clusters import PROGRAMS, Cluster, eventually
+
+from varka.cluster import packages
+
+SHARED = Path(__file__).parents[3] / "shared"
+UPSTREAM = SHARED / "istio-1.28.2" / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
+PLAIN = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: plain}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: plain, labels: {app: client}}
+spec:
+  containers: [{name: client, image: curlimages/curl, command: [sleep, infinity]}]
+"""
+SAY = "import socket,sys; s=socket.create_connection(('tcp-echo',9000),5); s.sendall(b'hello\\n'); s.shutdown(1); print(s.makefile().read())"
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Cluster]:
+    """Bookinfo and a TCP service with sidecars, a client without, and Prometheus from upstream's file."""
+    made = Cluster("observe")
+    try:
+        made.up()
+        made.run(str(PROGRAMS / "istioctl"), "install", "-y", timeout=150)
+        made.kubectl("label", "namespace", "default", "istio-injection=enabled")
+        for file in (
+            UPSTREAM / "addons/prometheus.yaml",
+            UPSTREAM / "bookinfo/platform/kube/bookinfo.yaml",
+            SAMPLES / "bookinfo/gateway.yaml",
+            UPSTREAM / "tcp-echo/tcp-echo.yaml",
+        ):
+            made.kubectl("apply", "-f", str(file if file.exists() else SAMPLES / "bookinfo/bookinfo.yaml"))
+        made.apply(PLAIN)
+        made.kubectl("wait", "--for=condition=Ready", "pod", "--all", "-n", "default", "--timeout=120s", timeout=130)
+        made.kubectl("wait", "--for=condition=Ready", "pod", "--all", "-n", "plain", "--timeout=60s", timeout=70)
+        yield made
+    finally:
+        made.destroy()
+
+
+def page(mesh: Cluster, path: str = "/productpage") -> int:
+    """One request through the gateway; its code."""
+    lines = dict(line.removeprefix("export ").split("=", 1) for line in mesh.varka("env").stdout.splitlines() if line.startswith("export "))
+    url = f"http://{lines['GATEWAY_URL'].strip(chr(39))}{path}"
+    done = subprocess.run(
+        ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", url], capture_output=True, text=True, timeout=20, check=False
+    )
+    return int(done.stdout or 0)
+
+
+def stats(mesh: Cluster, workload: str, namespace: str = "default") -> str:
+    """The merged metrics of a workload's proxy, as Prometheus gets them."""
+    return mesh.kubectl("exec", "-n", namespace, workload, "-c", "istio-proxy", "--", "curl", "-s", "http://127.0.0.1:15020/stats/prometheus").stdout
+
+
+def total(text: str, name: str, **labels: str) -> float:
+    """The sum of the series of a metric with these labels."""
+    found = 0.0
+    for line in text.splitlines():
+        if line.startswith(name + "{"):
+            given = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', line))
+            if all(given.get(key) == value for key, value in labels.items()):
+                found += float(line.rpartition(" ")[2])
+    return found
+
+
+def plain(mesh: Cluster, count: int) -> None:
+    """Requests of the client without a sidecar."""
+    line = f"for i in $(seq {count}); do curl -s -o /dev/null http://productpage.default:9080/productpage; done"
+    mesh.kubectl("exec", "-n", "plain", "client", "--", "sh", "-c", line)
+
+
+def say(mesh: Cluster) -> str:
+    """One TCP connection from a workload of the mesh."""
+    return mesh.kubectl("exec", "deploy/productpage-v1", "-c", "productpage", "--", sys.executable, "-c", SAY).stdout
+
+
+def test_the_guides_telemetry_is_accepted_and_said_to_be_wrong(mesh: Cluster) -> None:
+    """An access-log operator where CEL is expected is a warning; the proxies go on."""
+    told = mesh.kubectl("apply", "-f", str(SHARED / "lab/telemetry-config.yaml"))
+    assert "access-log operator" in told.stderr
+    assert len(mesh.get("telemetry", "-n", "istio-system")["items"]) == 3
+
+
+def test_what_the_client_counted_is_what_the_proxies_report(mesh: Cluster) -> None:
+    """Every request is counted once by each side, with its code, its workloads, its identities and its security."""
+    eventually(lambda: page(mesh) == 200, seconds=60, what="the page")
+    gateway = ("deploy/istio-ingressgateway", "istio-system")
+    before = stats(mesh, *gateway), stats(mesh, "deploy/productpage-v1"), stats(mesh, "deploy/details-v1")
+    codes = [page(mesh) for _ in range(12)] + [page(mesh, "/static/nothing") for _ in range(5)]
+    assert codes == [200] * 12 + [404] * 5
+    after = stats(mesh, *gateway), stats(mesh, "deploy/productpage-v1"), stats(mesh, "deploy/details-v1")
+
+    def grown(index: int, name: str, **labels: str) -> float:
+        return total(after[index], name, **labels) - total(before[index], name, **labels)
+
+    sent = {
+        "reporter": "source",
+        "source_workload": "istio-ingressgateway",
+        "source_workload_namespace": "istio-system",
+        "destination_workload": "productpage-v1",
+        "destination_service": "productpage.default.svc.cluster.local",
+        "destination_service_name": "productpage",
+        "request_protocol": "http",
+        "connection_security_policy": "unknown",
+        "response_flags": "-",
+    }
+    assert grown(0, "istio_requests_total", response_code="200", **sent) == 12
+    assert grown(0, "istio_requests_total", response_code="404", **sent) == 5
+    taken = {
+        "reporter": "destination",
+        "source_workload": "istio-ingressgateway",
+        "source_canonical_service": "istio-ingressgateway",
+        "source_principal": "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account",
+        "source_app": "istio-ingressgateway",
+        "source_version": "unknown",
+        "destination_principal": "spiffe://cluster.local/ns/default/sa/bookinfo-productpage",
+        "destination_app": "productpage",
+        "destination_version": "v1",
+        "destination_canonical_service": "productpage",
+        "destination_canonical_revision": "v1",
+        "destination_service_namespace": "default",
+        "source_cluster": "Kubernetes",
+        "destination_cluster": "Kubernetes",
+        "connection_security_policy": "mutual_tls",
+        "security_policy": "mutual_tls",
+    }
+    assert grown(1, "istio_requests_total", response_code="200", **taken) == 12
+    assert grown(1, "istio_requests_total", response_code="404", **taken) == 5
+    for name in ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"):
+        assert eventually(lambda name=name: total(stats(mesh, "deploy/productpage-v1"), f"{name}_count", response_code="200", **taken) >= 12, seconds=15)
+    onward = {"reporter": "source", "source_workload": "productpage-v1", "destination_workload": "details-v1", "response_code": "200"}
+    assert grown(1, "istio_requests_total", **onward) == 12
+    assert grown(2, "istio_requests_total", **{**onward, "reporter": "destination"}) == 12
+
+
+def test_callers_without_a_sidecar_are_unknown(mesh: Cluster) -> None:
+    """A plain request is counted on the receiving side, from an unknown workload and without security."""
+    of = {
+        "reporter": "destination",
+        "source_workload": "unknown",
+        "source_principal": "unknown",
+        "connection_security_policy": "none",
+        "source_cluster": "unknown",
+    }
+    before = total(stats(mesh, "deploy/productpage-v1"), "istio_requests_total", **of)
+    plain(mesh, 4)
+    assert total(stats(mesh, "deploy/productpage-v1"), "istio_requests_total", response_code="200", **of) - before == 4
+
+
+def test_hosts_outside_the_mesh_are_passed_through(mesh: Cluster) -> None:
+    """A request to an address that no service has belongs to PassthroughCluster."""
+    address = mesh.get("pod", "client", "-n", "plain")["status"]["podIP"]
+    mesh.kubectl("exec", "deploy/productpage-v1", "-c", "productpage", "--", "curl", "-s", "--max-time", "3", f"http://{address}:9/", check=False)
+    text = stats(mesh, "deploy/productpage-v1")
+    of = {"reporter": "source", "destination_service_name": "PassthroughCluster", "destination_service_namespace": "unknown", "destination_workload": "unknown"}
+    assert total(text, "istio_requests_total", **of) + total(text, "istio_tcp_connections_opened_total", **of) == 1
+
+
+def test_connections_and_their_bytes(mesh: Cluster) -> None:
+    """Three connections of six bytes each are three opened, three closed and eighteen bytes received, on both sides."""
+    of = {"destination_service_name": "tcp-echo", "destination_workload": "tcp-echo", "request_protocol": "tcp"}
+    assert [say(mesh).strip() for _ in range(3)] == ["hello hello"] * 3
+
+    def counts() -> list[float]:
+        found = []
+        for workload, reporter in (("deploy/productpage-v1", "source"), ("deploy/tcp-echo", "destination")):
+            text = stats(mesh, workload)
+            names = ("tcp_connections_opened", "tcp_connections_closed", "tcp_received_bytes", "tcp_sent_bytes")
+            found += [total(text, f"istio_{name}_total", reporter=reporter, **of) for name in names]
+        return found
+
+    assert eventually(lambda: counts() == [3, 3, 18, 36, 3, 3, 18, 36], seconds=15, what="the connections to be counted")
+
+
+def ask(mesh: Cluster, query: str) -> Any:
+    """One query of Prometheus, through the API server; None when it is refused."""
+    path = f"/api/v1/namespaces/istio-system/services/prometheus:9090/proxy/api/v1/query?query={urllib.parse.quote(query)}"
+    done = mesh.kubectl("get", "--raw", path, check=False)
+    return json.loads(done.stdout)["data"]["result"] if done.returncode == 0 else None
+
+
+@pytest.fixture(scope="module")
+def prometheus(mesh: Cluster) -> Cluster:
+    """The mesh with Prometheus running; skipped where its program cannot be had."""
+    if packages.find("prometheus") is None:
+        pytest.skip(packages.advice("prometheus"))
+    mesh.kubectl("wait", "--for=condition=Ready", "pod", "-n", "istio-system", "-l", "app.kubernetes.io/name=prometheus", "--timeout=90s", timeout=100)
+    return mesh
+
+
+def test_everything_is_scraped(prometheus: Cluster) -> None:
+    """Upstream's unchanged configuration finds istiod, the gateway, all sidecars, the node and the API server, and all answer."""
+
+    def up() -> bool:
+        found = {(each["metric"]["job"], each["metric"].get("pod", "")): each["value"][1] for each in ask(prometheus, "up") or ()}
+        jobs = {job for job, _ in found}
+        pods = {pod.rsplit("-", 2)[0] for job, pod in found if job == "kubernetes-pods"}
+        wanted = {"istiod", "istio-ingressgateway", "productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3", "tcp-echo"}
+        servers = {"prometheus", "kubernetes-apiservers", "kubernetes-nodes", "kubernetes-nodes-cadvisor", "kubernetes-pods"}
+        return set(found.values()) == {"1"} and jobs >= servers and pods >= wanted
+
+    assert eventually(up, seconds=60, what="all targets to be up")
+
+
+def test_the_queries_of_upstreams_dashboards(prometheus: Cluster) -> None:
+    """Every query gives data under load, but for those that are listed with a reason; nothing is listed in vain."""
+    entries = yaml.safe_load(Path(__file__).with_name("dashboards_empty.yaml").read_text())
+    rows = [line.split("\t") for line in (SHARED / "observability/dashboard-queries.tsv").read_text().splitlines()]
+    queries = sorted({(name, panel, query) for name, panel, query in rows})
+    assert len(queries) > 200
+    prometheus.apply("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: ok, namespace: default}\nspec: {host: details}\n")
+    wrong = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: bad, namespace: default}\nspec: {host: ''}\n"
+    prometheus.kubectl("apply", "--validate=false", "-f", "-", stdin=wrong, check=False)
+    ended = time.monotonic() + 50
+    while time.monotonic() < ended:
+        page(prometheus)
+        plain(prometheus, 2)
+        say(prometheus)
+        prometheus.apply(
+            f"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: ok, namespace: default, labels: {{t: 't{int(time.monotonic())}'}}}}\nspec: {{host: details}}\n"
+        )
+    empty = [each for each in queries if not has_data(prometheus, each[2])]
+    unexplained = [each for each in empty if not any(re.search(entry["match"], " | ".join(each)) for entry in entries)]
+    assert unexplained == []
+    stale = [entry["match"] for entry in entries if not any(re.search(entry["match"], " | ".join(each)) for each in empty)]
+    assert stale == []
+
+
+def has_data(mesh: Cluster, query: str) -> bool:
+    """Whether the query gives anything for a workload of HTTP or for the one of TCP."""
+    for service, workload in (("productpage", "productpage-v1"), ("tcp-echo", "tcp-echo")):
+        values = {"service": f"{service}.default.svc.cluster.local", "workload": workload, "namespace": "default", "qrep": "destination"}
+        filled = re.sub(r"\$\{?(\w+)\}?", lambda found, values=values: values.get(found.group(1), ".*"), query.replace("$__rate_interval", "1m"))
+        inner = re.fullmatch(r"\s*query_result\((.*)\)\s*", filled, re.DOTALL)
+        if ask(mesh, inner.group(1) if inner else filled):
+            return True
+    return False
