@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import analysis, convergence, listing, memory, start, traffic
+from bench import analysis, convergence, listing, memory, metrics, start, traffic
 from bench.clusters import Context
 from bench.figures import Figure
 
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "demo": start.mesh,
     "memory": memory.bookinfo,
     "traffic": traffic.pair,
+    "metrics": metrics.pipeline,
     "connecting": convergence.connecting,
     "endpoints": convergence.endpoints,
     "routes": convergence.routes,

@@ -93,6 +93,9 @@ def mesh_config(installation: Installation) -> dict[str, Any]:
     """The MeshConfig that the ConfigMap `istio` holds: the user's over the installation's."""
     given = dict(installation.mesh_config)
     proxy = {"discoveryAddress": f"istiod{installation.suffix}.{installation.namespace}.svc:{DISCOVERY_PORT}", **(given.pop("defaultConfig", None) or {})}
+    sampling = (installation.values.get("pilot") or {}).get("traceSampling")
+    if sampling is not None:
+        proxy["tracing"] = {"sampling": sampling, **(proxy.get("tracing") or {})}
     own = given.pop("extensionProviders", None) or []
     named = {provider.get("name") for provider in own if isinstance(provider, dict)}
     return {

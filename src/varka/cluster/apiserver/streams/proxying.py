@@ -82,8 +82,8 @@ async def _forward(request: web.Request, scheme: str, address: str, port: int, h
     rest = f"/{parts[8]}" if len(parts) > 8 else "/"
     host_part = f"[{address}]" if ":" in address else address
     url = f"{scheme}://{host_part}:{port}{rest}"
-    if request.query_string:
-        url += f"?{request.query_string}"
+    if request.rel_url.raw_query_string:
+        url += f"?{request.rel_url.raw_query_string}"
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
     headers["Host"] = host
     security: ssl.SSLContext | bool = True

@@ -9,6 +9,7 @@ from aiohttp import test_utils, web
 from tests.builders import streamserver
 from tests.fakes.api import FakeApi
 from tests.fakes.podruntime import FakePodRuntime
+from yarl import URL
 
 from varka.client.api import ApiError
 from varka.cluster.apiserver import services
@@ -72,3 +73,11 @@ def test_names() -> None:
     assert proxying.parse_name("https:web:8443") == ("https", "web", "8443")
     with pytest.raises(ApiError):
         proxying.parse_name("ftp:web:21")
+
+
+async def test_a_query_arrives_as_it_was_encoded(port: int) -> None:
+    """Signs that mean something in a query stay encoded: `+`, `&`, `=`, `#` and blanks inside a value."""
+    async with streamserver.serving(FakePodRuntime(), streamserver.pod()) as client:
+        path = f"/api/v1/namespaces/shop/pods/web-1:{port}/proxy/query"
+        answer = await client.get(URL(f"{path}?q=a%2Bb%26c%3D%22d%22%20%23e", encoded=True))
+        assert await answer.text() == "GET /query?q=a%2Bb%26c%3D%22d%22%20%23e None None "
