@@ -67,13 +67,17 @@ async def test_nonsense_has_no_answer(query: bytes) -> None:
 @pytest.fixture
 async def listening(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server on a free port of this machine; the port."""
-    place = NetworkNamespace(None)
-    with place.bind("127.0.0.1", 0) as probe:
-        port = int(probe.getsockname()[1])
-    monkeypatch.setattr(name_server, "PORT", port)
     monkeypatch.setattr(name_server.wire, "DNS_UPSTREAM_PORT", 0)
-    made = server()
-    await made.start()
+    for _ in range(20):
+        with NetworkNamespace(None).listen("127.0.0.1", 0) as probe:
+            port = int(probe.getsockname()[1])
+        monkeypatch.setattr(name_server, "PORT", port)
+        made = server()
+        try:
+            await made.start()
+            break
+        except OSError:
+            await made.stop()
     yield port
     await made.stop()
 
