@@ -71,15 +71,6 @@ def unfetched(source: str) -> str:
     return json.dumps({"keys": [key]}, separators=(",", ":"))
 
 
-def _is_key_set(text: str) -> bool:
-    """Whether Envoy could read it; it would refuse the whole listener otherwise, and with it everything else that is said there."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and isinstance(found.get("keys"), list)
-
-
 def _provider(rule: JwtRule) -> Any:
     provider = config_pb2.JwtProvider(
         issuer=rule.issuer,
@@ -96,7 +87,7 @@ def _provider(rule: JwtRule) -> Any:
         uri = http_uri_pb2.HttpUri(uri=rule.jwks_uri, cluster=names.outbound(port, "", host), timeout=messages.duration(rule.timeout or FETCH_SECONDS))
         provider.remote_jwks.CopyFrom(config_pb2.RemoteJwks(http_uri=uri, cache_duration=messages.duration(CACHE_SECONDS)))
     else:
-        provider.local_jwks.inline_string = rule.jwks if _is_key_set(rule.jwks) else unfetched(rule.jwks_uri or rule.issuer)
+        provider.local_jwks.inline_string = rule.jwks or unfetched(rule.jwks_uri or rule.issuer)
     for name, prefix in filter(_sendable_pair, rule.from_headers):
         provider.from_headers.add(name=name, value_prefix=prefix)
     for header, claim in rule.output_claim_to_headers:
