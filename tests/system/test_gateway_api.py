@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.builders.certificates import Authority
 from tests.system.clusters import PROGRAMS, Cluster, eventually
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -36,6 +37,19 @@ spec:
   gatewayClassName: istio
   listeners:
   - {name: http, port: 8088, protocol: HTTP, hostname: "*.example.com"}
+  - {name: https, port: 8443, protocol: HTTPS, tls: {certificateRefs: [{name: edge, namespace: certificates}]}}
+  - {name: closed, port: 8444, protocol: HTTPS, tls: {certificateRefs: [{name: other, namespace: certificates}]}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: certificates}
+---
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: edge, namespace: certificates}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}]
+  to: [{group: "", kind: Secret, name: edge}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -90,6 +104,9 @@ def mesh() -> Iterator[Cluster]:
         made.kubectl("label", "namespace", "default", "istio-injection=enabled")
         made.apply(BACKENDS)
         made.apply(GATEWAY)
+        pair = Authority().pair("web.example.com")
+        secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "edge", "namespace": "certificates"}}
+        made.apply(json.dumps({**secret, "stringData": {"tls.crt": pair.certificate, "tls.key": pair.key}}))
         made.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s", timeout=100)
         made.kubectl("wait", "--for=condition=Programmed", "gateway.gateway.networking.k8s.io/edge", "--timeout=60s", timeout=70)
         yield made
@@ -99,18 +116,17 @@ def mesh() -> Iterator[Cluster]:
 
 def answer(url: str, host: str) -> tuple[int, str]:
     """Status and body, or where a redirect leads to."""
-    line = ["curl", "-s", "--max-time", "5", "-H", f"Host: {host}", "-w", "\n%{http_code} %{redirect_url}", url]
+    line = ["curl", "-s", "-k", "--max-time", "5", "-H", f"Host: {host}", "-w", "\n%{http_code} %{redirect_url}", url]
     *body, last = subprocess.run(line, capture_output=True, text=True, timeout=20, check=False).stdout.split("\n")
     code, _, target = last.partition(" ")
     return int(code), target or "\n".join(body)
 
 
-def address(mesh: Cluster) -> str:
+def address(mesh: Cluster, name: str = "http-8088", scheme: str = "http") -> str:
     found = mesh.get("service", "edge-istio")
     ports = {port["name"]: port for port in mesh.get("service", "edge-istio")["spec"]["ports"]}
     status = found["status"]["loadBalancer"]["ingress"][0]
-    opened = next((port["port"] for port in status.get("ports", []) if port.get("port") != 15021), ports["http-8088"]["port"])
-    return f"http://{status['ip']}:{opened}"
+    return f"{scheme}://{status['ip']}:{ports[name]['port']}"
 
 
 def test_requests_go_as_the_routes_say(mesh: Cluster) -> None:
@@ -130,11 +146,20 @@ def test_statuses_tell_what_became_of_each(mesh: Cluster) -> None:
     assert mesh.kubectl("get", "gatewayclass", "istio", "--no-headers").stdout.split()[1:3] == ["istio.io/gateway-controller", "True"]
     gateway = mesh.get("gateway.gateway.networking.k8s.io", "edge")
     assert gateway["status"]["addresses"][0]["value"].startswith("127.")
-    assert [listener["attachedRoutes"] for listener in gateway["status"]["listeners"]] == [1]
+    assert [listener["attachedRoutes"] for listener in gateway["status"]["listeners"]] == [1, 1, 1]
+    closed = {condition["type"]: condition["reason"] for condition in gateway["status"]["listeners"][2]["conditions"]}
+    assert (closed["ResolvedRefs"], closed["Programmed"]) == ("RefNotPermitted", "Invalid")
     route = mesh.get("httproute", "web")
     told = [[condition["reason"] for condition in parent["conditions"]] for parent in route["status"]["parents"]]
     assert told == [["Accepted", "BackendNotFound"], ["NoMatchingParent", "BackendNotFound"]]
     assert "lost.default.svc.cluster.local not found" in mesh.kubectl("describe", "httproute", "web").stdout
+
+
+def test_tls_ends_at_the_gateway_with_a_certificate_that_a_grant_opens(mesh: Cluster) -> None:
+    """The Secret is of another namespace; the listener whose Secret no grant names is not open."""
+    base = address(mesh, "https-8443", "https")
+    eventually(lambda: answer(f"{base}/get", "web.example.com")[0] == 200, seconds=40, what="an answer over TLS")
+    assert answer(address(mesh, "https-8444", "https") + "/get", "web.example.com")[0] == 0
 
 
 def test_calls_inside_the_mesh_follow_a_services_routes(mesh: Cluster) -> None:
@@ -150,7 +175,8 @@ def test_ingresses_are_served_by_the_ingress_gateway(mesh: Cluster) -> None:
     base = f"http://{lines['GATEWAY_URL'].strip(chr(39))}"
     eventually(lambda: answer(f"{base}/status/202", "ingress.example.com")[0] == 202, seconds=40, what="the ingress")
     assert answer(f"{base}/get", "ingress.example.com")[0] == 404
-    eventually(lambda: mesh.get("ingress", "web")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("127."), what="the address of the ingress")
+    path = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+    eventually(lambda: mesh.kubectl("get", "ingress", "web", "-o", path).stdout.startswith("127."), what="the address of the ingress")
 
 
 def test_a_gateways_workload_goes_with_it(mesh: Cluster) -> None:

@@ -27,6 +27,7 @@ from varka.xds import types
 log = logging.getLogger("varka.control.credentials")
 
 SCHEME = "kubernetes://"
+GATEWAY_SCHEME = "kubernetes-gateway://"
 CA_SUFFIX = "-cacert"
 _PAIRS = (("cert", "key"), ("tls.crt", "tls.key"))
 _AUTHORITIES = (("cacert", "crl"), ("ca.crt", "ca.crl"))
@@ -44,6 +45,22 @@ def build(names: frozenset[str], namespace: str, secrets: Lookup, config_maps: L
             continue
         place, _, plain = name.removeprefix(SCHEME).rpartition("/")
         if place and place != namespace:
+            continue
+        if plain.endswith(CA_SUFFIX):
+            secret = _authorities(name, namespace, plain, secrets, config_maps)
+        else:
+            secret = _pair(name, _files(secrets(namespace, plain)))
+        if secret is not None:
+            found.append(WireResource(name=name, type_url=types.SECRET, body=secret.SerializeToString(deterministic=True)))
+    return found
+
+
+def granted(names: frozenset[str], allowed: frozenset[str], secrets: Lookup, config_maps: Lookup) -> list[WireResource]:
+    """The resources for those of `names` that a Gateway of the Gateway API refers to: `allowed`, as `namespace/name`."""
+    found = []
+    for name in sorted(names):
+        namespace, _, plain = name.removeprefix(GATEWAY_SCHEME).partition("/")
+        if not name.startswith(GATEWAY_SCHEME) or f"{namespace}/{plain.removesuffix(CA_SUFFIX)}" not in allowed:
             continue
         if plain.endswith(CA_SUFFIX):
             secret = _authorities(name, namespace, plain, secrets, config_maps)

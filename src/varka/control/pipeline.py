@@ -164,10 +164,19 @@ class MeshPipeline:
         return bootstraps.addition(self.snapshot.envoy_filters.of(found), router)
 
     def secrets(self, proxy: Proxy, names: frozenset[str]) -> Sequence[WireResource]:
-        """Credentials from Secrets of the proxy's own namespace, if its service account may read them."""
-        if not self._parts.may_read_secrets(proxy.namespace, proxy.service_account or "default"):
-            return ()
+        """Credentials from Secrets of the proxy's own namespace, if its service account may read them, and from those that its Gateways refer to."""
         state = self._state
-        return credentials.build(
-            names, proxy.namespace, lambda place, name: state.secrets.get(name, place), lambda place, name: state.config_maps.get(name, place)
-        )
+        secrets: credentials.Lookup = lambda place, name: state.secrets.get(name, place)  # noqa: E731
+        config_maps: credentials.Lookup = lambda place, name: state.config_maps.get(name, place)  # noqa: E731
+        found = credentials.granted(names, self._granted(proxy), secrets, config_maps)
+        if self._parts.may_read_secrets(proxy.namespace, proxy.service_account or "default"):
+            found += credentials.build(names, proxy.namespace, secrets, config_maps)
+        return found
+
+    def _granted(self, proxy: Proxy) -> frozenset[str]:
+        """The Secrets that Gateways of the Gateway API which this proxy serves refer to."""
+        if self.snapshot is None or not self.snapshot.gateway_api.credentials:
+            return frozenset()
+        known = self.snapshot.gateway_api.credentials
+        served = {binding.server.gateway for binding in views.view(self.snapshot, proxy).gateways}
+        return frozenset[str]().union(*(known.get(gateway, frozenset()) for gateway in served))

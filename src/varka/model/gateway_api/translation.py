@@ -30,6 +30,9 @@ from varka.resources.gateway_api import routes as written_routes
 from varka.resources.gateway_api.kinds import CLASS, CONTROLLER, GROUP
 from varka.resources.gateway_api.routes import ParentReference
 
+CREDENTIAL = "kubernetes-gateway://"
+"""Before `namespace/name` of a Secret that a Gateway refers to: it may be of another namespace, where a grant says so."""
+
 Route = Parsed[written_routes.HttpRoute] | Parsed[written_routes.GrpcRoute] | Parsed[written_routes.TlsRoute] | Parsed[written_routes.TcpRoute]
 
 
@@ -59,7 +62,7 @@ class GatewayStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Translation:
-    """The result. `credentials` are the Secrets, as `namespace/name`, that each gateway (`namespace/name`) may have."""
+    """The result. `credentials` are the Secrets, as `namespace/name`, that each of the gateways (by its key) may have."""
 
     gateways: tuple[Gateway, ...] = ()
     virtual_services: tuple[VirtualService, ...] = ()
@@ -133,7 +136,11 @@ def _translate(inputs: Inputs, directory: Directory) -> Translation:
         gateway_statuses={("Gateway", one.meta.namespace, one.meta.name): _status(one, offered[one.meta.key], collected.attached, domain) for one in ours},
         route_statuses=collected.statuses,
         workloads=tuple(_workload(one, offered[one.meta.key]) for one in ours if not _addressed(one)),
-        credentials={one.meta.key: frozenset(name for of in offered[one.meta.key] for name in (*of.credentials, of.authorities) if name) for one in ours},
+        credentials={
+            f"{one.gateway.meta.namespace}/{one.internal}": frozenset(filter(None, (*one.credentials, one.authorities)))
+            for of in offered.values()
+            for one in of
+        },
         ingresses=from_ingresses.ours,
     )
 
@@ -201,15 +208,8 @@ def _tls(one: Listener) -> ServerTls | None:
     if not one.credentials:
         return ServerTls(mode=ServerTlsMode.ISTIO_MUTUAL)
     mode = ServerTlsMode.MUTUAL if one.authorities else ServerTlsMode.SIMPLE
-    namespace = one.gateway.meta.namespace
-    names = tuple(_credential(name, namespace) for name in one.credentials)
-    return ServerTls(mode=mode, credential_names=names, ca_credential_name=_credential(one.authorities, namespace) if one.authorities else "")
-
-
-def _credential(name: str, namespace: str) -> str:
-    """A Secret of the Gateway's own namespace goes by its name; one of another, to which a grant leads, by both."""
-    where, _, plain = name.partition("/")
-    return plain if where == namespace else name
+    names = tuple(CREDENTIAL + name for name in one.credentials)
+    return ServerTls(mode=mode, credential_names=names, ca_credential_name=CREDENTIAL + one.authorities if one.authorities else "")
 
 
 def _workload(gateway: Parsed[written.Gateway], offered: Iterable[Listener]) -> Workload:
