@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from varka.base.errors import VarkaError
-from varka.cli import options, problems
+from varka.cli import addons, options, problems
 from varka.cli.problems import Problem
 from varka.cluster import forwards, settings, state
 
-_API_PATIENCE = 5.0
+_API_PATIENCE = 10.0
 _UNSTEADY = 5.0
 _MANY_RESTARTS = 3
 
@@ -108,17 +108,19 @@ async def _ask_api(folder: state.StateFolder, status: Status) -> None:
                 slices, services, deployments = [
                     (await api.list(kind)).items for kind in (resources.ENDPOINT_SLICES, resources.SERVICES, resources.DEPLOYMENTS)
                 ]
+                current = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded",)]
+                telemetry = await addons.ask(api, services, current)
     except (VarkaError, OSError, TimeoutError) as error:
         status.problems.append(Problem(what=f"the API server does not answer: {error}", mend=f"see {folder.logs / 'node.log'}"))
         return
     status.node_ready = any(_condition(node, "Ready") for node in nodes)
     if not status.node_ready:
         status.problems.append(Problem(what="the node is not Ready", mend="kubectl describe node tells why"))
-    current = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded",)]
     status.pods = len(current)
     status.pods_ready = sum(_condition(pod, "Ready") for pod in current)
     status.problems += problems.of_pods(current)
     status.problems += problems.of_webhooks(configurations, slices, services, deployments)
+    status.problems += telemetry
 
 
 def _condition(obj: dict[str, Any], kind: str) -> bool:

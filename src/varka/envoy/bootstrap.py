@@ -348,4 +348,4 @@ def _listener(port: int, stat_prefix: str, cluster: str, path: str) -> dict[str,
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE_PREFIX + "extensions.filters.http.router.v3.Router"}}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager}]}
-    return {"address": _address("0.0.0.0", port), "filter_chains": [chain]}
+    return {"name": f"{stat_prefix}_{port}", "address": _address("0.0.0.0", port), "filter_chains": [chain]}

@@ -29,6 +29,11 @@ def test_node_names_its_canonical_service_as_cluster() -> None:
     assert built()["node"]["cluster"] == "web.shop"
 
 
+def test_its_own_listeners_have_names() -> None:
+    """Whoever looks for a listener by name in what `istioctl proxy-config listener -o json` shows finds a name in each."""
+    assert [one["name"] for one in built()["static_resources"]["listeners"]] == ["stats_15090", "agent_15021"]
+
+
 def test_locality_is_split() -> None:
     """`region/zone/subzone` becomes Envoy's three fields."""
     assert built()["node"]["locality"] == {"region": "eu", "zone": "north", "sub_zone": "rack1"}
