@@ -180,7 +180,7 @@ async def test_debug_pages_show_the_proxy() -> None:
         assert entry["proxy"] == "reviews-1.default" and entry["istio_version"] == "1.28.2"
         assert {kind: entry["types"][kind] for kind in ("CDS", "LDS", "EDS", "RDS")} == dict.fromkeys(("CDS", "LDS", "EDS", "RDS"), "SYNCED")
         kinds = {config["type_url"].rpartition(".")[2] for config in dump["configs"]}
-        assert kinds == {"Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration", "NameTable"}
+        assert kinds == {"Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration"}
 
 
 async def test_malformed_resource_gets_a_condition_and_harms_nobody() -> None:
