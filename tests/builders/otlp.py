@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from varka.telemetry.traces.otlp_messages import ExportTraceServiceRequest
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

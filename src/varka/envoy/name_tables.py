@@ -9,36 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
+from varka.base.protobuf import Field, describe
 from varka.base.wire import WireResource
 from varka.model.name_table import Name
 
 PACKAGE = "istio.networking.nds.v1"
 TYPE_URL = f"type.googleapis.com/{PACKAGE}.NameTable"
 NAME = "nametable"
-_FIELD = descriptor_pb2.FieldDescriptorProto
 
-
-def _describe() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="varka/envoy/name_tables.proto", package=PACKAGE, syntax="proto3")
-    table = file.message_type.add(name="NameTable")
-    info = table.nested_type.add(name="NameInfo")
-    for number, (name, label) in enumerate(
-        (("ips", _FIELD.LABEL_REPEATED), *((name, _FIELD.LABEL_OPTIONAL) for name in ("registry", "shortname", "namespace")))
-    ):
-        info.field.add(name=name, number=number + 1, type=_FIELD.TYPE_STRING, label=label)
-    entry = table.nested_type.add(name="TableEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL)
-    entry.field.add(name="value", number=2, type=_FIELD.TYPE_MESSAGE, label=_FIELD.LABEL_OPTIONAL, type_name=f".{PACKAGE}.NameTable.NameInfo")
-    table.field.add(name="table", number=1, type=_FIELD.TYPE_MESSAGE, label=_FIELD.LABEL_REPEATED, type_name=f".{PACKAGE}.NameTable.TableEntry")
-    return file
-
-
-_POOL = descriptor_pool.Default()
-_POOL.AddSerializedFile(_describe().SerializeToString())
-NameTable: Any = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.NameTable"))
+NameTable: Any = describe(
+    PACKAGE,
+    {
+        "NameInfo": {
+            "ips": Field(1, "string", repeated=True),
+            "registry": Field(2, "string"),
+            "shortname": Field(3, "string"),
+            "namespace": Field(4, "string"),
+        },
+        "NameTable": {"table": Field(1, "NameInfo", mapped=True)},
+    },
+)["NameTable"]
 
 
 def resource(names: Mapping[str, Name]) -> WireResource:

@@ -8,37 +8,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
+from google.protobuf import struct_pb2
 
-METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
+from varka.base.protobuf import Field, describe
+
 SERVICE = "istio.v1.auth.IstioCertificateService"
+METHOD = f"/{SERVICE}/CreateCertificate"
 TOKEN_AUDIENCE = "istio-ca"
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-
-
-def _field(message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: Any, *, repeated: bool = False, type_name: str = "") -> None:
-    label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-    message.field.add(name=name, number=number, type=kind, label=label, type_name=type_name or None)
-
-
-def _describe() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="varka/identity/certificate_service.proto", package="istio.v1.auth", syntax="proto3", dependency=[struct_pb2.DESCRIPTOR.name]
-    )
-    request = file.message_type.add(name="IstioCertificateRequest")
-    _field(request, "csr", 1, _FIELD.TYPE_STRING)
-    _field(request, "validity_duration", 3, _FIELD.TYPE_INT64)
-    _field(request, "metadata", 4, _FIELD.TYPE_MESSAGE, type_name=".google.protobuf.Struct")
-    response = file.message_type.add(name="IstioCertificateResponse")
-    _field(response, "cert_chain", 1, _FIELD.TYPE_STRING, repeated=True)
-    return file
-
-
-_POOL = descriptor_pool.Default()
-_POOL.AddSerializedFile(_describe().SerializeToString())
-
-IstioCertificateRequest: Any = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("istio.v1.auth.IstioCertificateRequest"))
+_MESSAGES = describe(
+    "istio.v1.auth",
+    {
+        "IstioCertificateRequest": {
+            "csr": Field(1, "string"),
+            "validity_duration": Field(3, "int64"),
+            "metadata": Field(4, ".google.protobuf.Struct"),
+        },
+        "IstioCertificateResponse": {"cert_chain": Field(1, "string", repeated=True)},
+    },
+    imports=(struct_pb2.DESCRIPTOR.name,),
+)
+IstioCertificateRequest: Any = _MESSAGES["IstioCertificateRequest"]
 """`csr` is PEM, `validity_duration` seconds (0: the authority's default)."""
-IstioCertificateResponse: Any = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("istio.v1.auth.IstioCertificateResponse"))
+IstioCertificateResponse: Any = _MESSAGES["IstioCertificateResponse"]
 """`cert_chain` is PEM, leaf first, root last."""

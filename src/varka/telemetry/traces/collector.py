@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import grpc
 from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from varka.telemetry.traces import metrics, otlp, zipkin
 from varka.telemetry.traces.intake import Intake
+from varka.telemetry.traces.otlp_messages import ExportTraceServiceResponse
 from varka.telemetry.traces.settings import Settings
 from varka.telemetry.traces.spans import Span
 

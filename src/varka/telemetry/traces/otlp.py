@@ -13,9 +13,9 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from varka.telemetry.traces import spans
+from varka.telemetry.traces.otlp_messages import ExportTraceServiceRequest
 from varka.telemetry.traces.spans import Attributes, Event, Link, Span, Value
 
 _ERROR = 2
