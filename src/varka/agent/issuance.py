@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from varka.agent import names, rootfs
+from varka.agent import rootfs
+from varka.agent.dns import names
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
 from varka.identity import certificate_service, certificates, keys, spiffe

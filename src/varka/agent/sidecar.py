@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from varka.agent import envoy_command, name_server, names, rootfs
+from varka.agent import envoy_command, rootfs
+from varka.agent.dns import name_server, names
+from varka.agent.dns.name_client import NameClient
+from varka.agent.dns.name_server import NameServer
 from varka.agent.envoy_admin import EnvoyAdmin
 from varka.agent.issuance import RESOLV_CONF, Certificate, Issuer
-from varka.agent.name_client import NameClient
-from varka.agent.name_server import NameServer
 from varka.agent.netns import NetworkNamespace
 from varka.agent.proxy_settings import ProxySettings
 from varka.agent.sds import SecretServer

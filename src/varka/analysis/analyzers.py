@@ -11,15 +11,11 @@ from varka.analysis.checks import (
     annotated,
     claims,
     clusters,
-    credentials,
     deprecations,
     destinations,
     envoy_filters,
-    gateway_ports,
-    gateways,
     images,
     injection,
-    kubernetes_gateways,
     policies,
     resources,
     routes,
@@ -30,6 +26,7 @@ from varka.analysis.checks import (
     workload_selectors,
     workloads,
 )
+from varka.analysis.checks.edge import credentials, gateway_ports, gateways, kubernetes_gateways
 from varka.analysis.context import Context, Surroundings
 from varka.analysis.messages import Message
 from varka.resources import kinds

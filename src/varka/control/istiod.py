@@ -10,21 +10,22 @@ from functools import partial
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
-from varka.control import metrics, signing_keys, status_writer, validation, wasm_fetcher
+from varka.control import metrics, signing_keys, validation, wasm_fetcher
 from varka.control.addresses import AddressKeeper
-from varka.control.authority import CACERTS, AuthorityKeeper, RootDistributor
-from varka.control.ca_service import CertificateService, Lifetimes
+from varka.control.certificates.authority import CACERTS, AuthorityKeeper, RootDistributor
+from varka.control.certificates.ca_service import CertificateService, Lifetimes
+from varka.control.certificates.secret_access import SecretAccess
+from varka.control.certificates.serving_certificate import ServingCertificate
 from varka.control.debug_server import DebugServer
-from varka.control.diagnosis import Diagnosis
-from varka.control.events import Recorder
 from varka.control.gateway_api.keeper import GatewayKeeper
 from varka.control.injection.options import Options
 from varka.control.inspection import Inspector
 from varka.control.pipeline import MeshPipeline, Parts
 from varka.control.push import Pusher
 from varka.control.registration import Registrar
-from varka.control.secret_access import SecretAccess
-from varka.control.serving_certificate import ServingCertificate
+from varka.control.reporting import status_writer
+from varka.control.reporting.diagnosis import Diagnosis
+from varka.control.reporting.events import Recorder
 from varka.control.settings import Settings
 from varka.control.state import ClusterState
 from varka.control.webhook_server import BundlePatcher, WebhookServer

@@ -14,10 +14,11 @@ from typing import Any
 from varka.base.wire import WireResource
 from varka.client import resources as kinds
 from varka.client.api import Object
-from varka.control import credentials, metrics, nodes
+from varka.control import metrics, nodes
 from varka.control.addresses import AddressKeeper
+from varka.control.certificates import credentials
 from varka.control.parsing import ParsedObjects
-from varka.control.patch_reports import PatchReports
+from varka.control.reporting.patch_reports import PatchReports
 from varka.control.settings import Settings
 from varka.control.signing_keys import KeyFetcher
 from varka.control.state import ClusterState

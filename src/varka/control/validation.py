@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from varka import resources
 from varka.client.api import Object
-from varka.control import extension_checks
+from varka.control.reporting import extension_checks
 from varka.resources import acting, validation
 from varka.resources.conditions import Condition, Severity
 

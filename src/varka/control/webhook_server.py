@@ -14,9 +14,9 @@ from aiohttp import web
 from varka.base.errors import VarkaError
 from varka.client.api import Object
 from varka.control import metrics
+from varka.control.certificates.serving_certificate import ServingCertificate
 from varka.control.injection import pod_annotations, pods
 from varka.control.injection.options import Options
-from varka.control.serving_certificate import ServingCertificate
 
 log = logging.getLogger("varka.control.webhook")
 

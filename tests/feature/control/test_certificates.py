@@ -17,10 +17,10 @@ from varka.base.clock import SystemClock
 from varka.client import resources
 from varka.client.api import ApiError, Gvr, Object
 from varka.client.informers import Informer
-from varka.control.authority import CA_SECRET, AuthorityKeeper, RootDistributor
-from varka.control.ca_service import CertificateService, Lifetimes
-from varka.control.events import Recorder
-from varka.control.serving_certificate import ServingCertificate
+from varka.control.certificates.authority import CA_SECRET, AuthorityKeeper, RootDistributor
+from varka.control.certificates.ca_service import CertificateService, Lifetimes
+from varka.control.certificates.serving_certificate import ServingCertificate
+from varka.control.reporting.events import Recorder
 from varka.control.settings import Settings
 from varka.identity import authority, certificate_service, certificates, keys
 from varka.rpc.server import Server

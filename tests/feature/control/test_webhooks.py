@@ -17,8 +17,8 @@ from tests.fakes.api import FakeApi
 
 from varka.base.clock import SystemClock
 from varka.client import resources
+from varka.control.certificates.serving_certificate import ServingCertificate
 from varka.control.injection.options import Options
-from varka.control.serving_certificate import ServingCertificate
 from varka.control.webhook_server import BundlePatcher, WebhookServer
 from varka.identity import authority, keys
 

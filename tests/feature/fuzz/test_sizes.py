@@ -12,7 +12,7 @@ from tests.builders.meshobjects import istio, pod, proxy, service, snapshot_of
 from varka import resources
 from varka.client.api import ApiError, Gvr
 from varka.control import validation
-from varka.control.statuses import Known, of
+from varka.control.reporting.statuses import Known, of
 from varka.envoy import generate
 from varka.model import views
 

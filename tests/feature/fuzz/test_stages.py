@@ -15,7 +15,7 @@ from varka import resources
 from varka.analysis import analyzers
 from varka.base.wire import WireResource
 from varka.control import validation
-from varka.control.statuses import Known, of
+from varka.control.reporting.statuses import Known, of
 from varka.envoy import generate
 from varka.model import views
 from varka.model.view import Proxy

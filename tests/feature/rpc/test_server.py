@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from varka.control.serving_certificate import ServingCertificate
+from varka.control.certificates.serving_certificate import ServingCertificate
 from varka.identity import authority, keys
 from varka.rpc.messages import CallError, Code
 from varka.rpc.server import Call, Server

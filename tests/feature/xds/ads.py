@@ -15,8 +15,8 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
 from varka.base.clock import SystemClock
 from varka.base.wire import WireResource
+from varka.control.certificates.serving_certificate import ServingCertificate
 from varka.control.push import Pusher
-from varka.control.serving_certificate import ServingCertificate
 from varka.identity import authority, keys
 from varka.identity.spiffe import SpiffeId
 from varka.rpc.server import Server

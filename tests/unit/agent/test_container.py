@@ -14,7 +14,8 @@ from tests.fakes.clock import until
 from tests.fakes.loopback import EnvoyAdminFake
 
 from varka.agent import __main__ as program
-from varka.agent import container, envoy_command, names
+from varka.agent import container, envoy_command
+from varka.agent.dns import names
 from varka.base.clock import SystemClock
 from varka.base.errors import VarkaError
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.fakes import loopback, signing
 from tests.fakes.signing import SigningFake
 
-from varka.agent import names
+from varka.agent.dns import names
 from varka.agent.issuance import Issuer
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.clock import SystemClock

@@ -14,7 +14,7 @@ from tests.fakes.clock import TurnedClock, until
 from tests.fakes.loopback import EnvoyAdminFake
 from tests.fakes.signing import SigningFake
 
-from varka.agent import names
+from varka.agent.dns import names
 from varka.agent.proxy_settings import ProxySettings
 from varka.agent.sidecar import ROOT_CHECK_SECONDS, Place, Sidecar
 from varka.identity import authority, certificates

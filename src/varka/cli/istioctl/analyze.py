@@ -16,13 +16,14 @@ import click
 
 from varka.base import durations
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import files, findings, session
+from varka.cli.istioctl import session
+from varka.cli.istioctl.analyzing import files, findings
 from varka.cli.istioctl.main import Globals
 from varka.client.api import Object
 
 if TYPE_CHECKING:
     from varka.analysis.context import Surroundings
-    from varka.cli.istioctl.collecting import Collected
+    from varka.cli.istioctl.analyzing.collecting import Collected
     from varka.cli.istioctl.session import Session
 
 FOUND = 79
@@ -238,7 +239,7 @@ def _place(part: files.Located, path: str) -> str:
 
 
 async def _collect(options: Options, opened: Session) -> Collected | None:
-    from varka.cli.istioctl import collecting
+    from varka.cli.istioctl.analyzing import collecting
 
     try:
         async with asyncio.timeout(durations.seconds(options.timeout)):
@@ -254,7 +255,7 @@ async def _collect(options: Options, opened: Session) -> Collected | None:
 
 def _files_only(flags: Globals, written: list[files.Located], mesh: dict[str, Any]) -> Collected:
     from varka.analysis import defaults
-    from varka.cli.istioctl import collecting
+    from varka.cli.istioctl.analyzing import collecting
 
     unresolved = asyncio.run(collecting.unresolved([part.obj for part in written]))
     assumed = defaults.objects(mesh, flags.istio_namespace)

@@ -43,7 +43,7 @@ def rows(found: Sequence[Agreement], host: str = "") -> list[Sequence[str]]:
 
 async def _collect(opened: Session, pod: str) -> list[Agreement]:
     from varka.analysis import mutual_tls
-    from varka.cli.istioctl import collecting
+    from varka.cli.istioctl.analyzing import collecting
     from varka.model.view import Proxy, ProxyType
 
     namespace, name = await session.pod_of(opened, pod)

@@ -102,7 +102,7 @@ def explain(flags: Globals, /, pod: str, caller: str, output: str, **asked: Any)
 
 async def _explain(opened: Session, pod: str, caller: str, asked: Mapping[str, Any]) -> list[tuple[Caller, Decision]]:
     from varka.analysis.authorization import callers, evaluation
-    from varka.cli.istioctl import collecting
+    from varka.cli.istioctl.analyzing import collecting
     from varka.model import views
 
     namespace, name = await session.pod_of(opened, pod)
@@ -134,7 +134,7 @@ def _with_keys(view: ProxyView) -> ProxyView:
 
 async def _principal(opened: Session, caller: str) -> str:
     """The identity that is meant; empty for plain text."""
-    from varka.cli.istioctl import collecting
+    from varka.cli.istioctl.analyzing import collecting
     from varka.client import resources
 
     if caller == ANONYMOUS:

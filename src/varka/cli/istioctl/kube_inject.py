@@ -11,7 +11,8 @@ import click
 import yaml
 
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import files, session
+from varka.cli.istioctl import session
+from varka.cli.istioctl.analyzing import files
 from varka.cli.istioctl.main import Globals
 
 if TYPE_CHECKING:

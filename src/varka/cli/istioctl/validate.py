@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import files
+from varka.cli.istioctl.analyzing import files
 from varka.client.api import Object
 
 

@@ -143,7 +143,7 @@ def configure(flags: Globals, /, file: str, name: str, internal_ip: str, externa
 
 
 def _from_file(file: str) -> Object:
-    from varka.cli.istioctl import files as reading
+    from varka.cli.istioctl.analyzing import files as reading
 
     for name, text in reading.texts([file]):
         for obj in reading.unfolded(reading.documents(text, name)):

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import dnslib
 import pytest
 
-from varka.agent import name_server
-from varka.agent.name_server import NameServer, Settings
-from varka.agent.names import Resolver
+from varka.agent.dns import name_server
+from varka.agent.dns.name_server import NameServer, Settings
+from varka.agent.dns.names import Resolver
 from varka.agent.netns import NetworkNamespace
 from varka.envoy import name_tables
 from varka.model.name_table import Name

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.fakes import loopback
 
-from varka.agent import names
-from varka.agent.names import Resolver
+from varka.agent.dns import names
+from varka.agent.dns.names import Resolver
 from varka.base.errors import VarkaError
 
 

@@ -11,7 +11,8 @@ import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
 
-from varka.agent import envoy_command, names, rootfs
+from varka.agent import envoy_command, rootfs
+from varka.agent.dns import names
 from varka.agent.issuance import RESOLV_CONF, Certificate
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.clock import Clock

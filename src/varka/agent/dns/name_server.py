@@ -17,8 +17,8 @@ from typing import cast
 
 import dnslib
 
-from varka.agent.name_lookup import Found, Lookup
-from varka.agent.names import Resolver
+from varka.agent.dns.name_lookup import Found, Lookup
+from varka.agent.dns.names import Resolver
 from varka.agent.netns import NetworkNamespace
 from varka.envoy import names as wire
 from varka.model.name_table import Name

@@ -18,9 +18,10 @@ from google.protobuf.message import DecodeError
 from varka.base.clock import Clock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
-from varka.control import metrics, tokens
-from varka.control.authority import AuthorityKeeper
-from varka.control.tokens import Caller
+from varka.control import metrics
+from varka.control.certificates import tokens
+from varka.control.certificates.authority import AuthorityKeeper
+from varka.control.certificates.tokens import Caller
 from varka.identity import certificate_service, certificates
 from varka.identity.spiffe import WorkloadIdentity
 from varka.rpc.messages import CallError, Code

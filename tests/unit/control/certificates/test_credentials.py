@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
-from varka.control import credentials
+from varka.control.certificates import credentials
 from varka.identity import authority, keys
 
 NOW = datetime.now(UTC)

@@ -16,7 +16,7 @@ from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import Api
 
-log = logging.getLogger("varka.control.secret_access")
+log = logging.getLogger("varka.control.certificates.secret_access")
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 5.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import files
+from varka.cli.istioctl.analyzing import files
 
 TEXT = """# first
 apiVersion: v1

@@ -15,11 +15,11 @@ from varka.base.clock import Clock, rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import Api, ApiError, Object
+from varka.control.certificates.tokens import Caller
 from varka.control.settings import Settings
-from varka.control.tokens import Caller
 from varka.resources.conditions import Condition
 
-log = logging.getLogger("varka.control.events")
+log = logging.getLogger("varka.control.reporting.events")
 
 PENDING = 1000
 

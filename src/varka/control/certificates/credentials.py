@@ -24,7 +24,7 @@ from varka.client.api import Object
 from varka.identity import certificates
 from varka.xds import types
 
-log = logging.getLogger("varka.control.credentials")
+log = logging.getLogger("varka.control.certificates.credentials")
 
 SCHEME = "kubernetes://"
 GATEWAY_SCHEME = "kubernetes-gateway://"

@@ -15,8 +15,9 @@ from varka.base.clock import Clock, parse_rfc3339, rfc3339
 from varka.base.errors import VarkaError
 from varka.client import resources
 from varka.client.api import Api, ApiError, Gvr, Object
-from varka.control import statuses, validation
-from varka.control.diagnosis import Diagnosis
+from varka.control import validation
+from varka.control.reporting import statuses
+from varka.control.reporting.diagnosis import Diagnosis
 from varka.control.settings import Settings
 from varka.control.state import GATEWAY_API, ClusterState
 from varka.resources.conditions import Condition

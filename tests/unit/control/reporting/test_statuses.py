@@ -5,8 +5,8 @@ from typing import Any
 from tests.builders.meshobjects import istio
 
 from varka.analysis import catalog
-from varka.control import statuses
-from varka.control.statuses import Known
+from varka.control.reporting import statuses
+from varka.control.reporting.statuses import Known
 from varka.resources import conditions, parse
 
 NOW, EARLIER = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from varka.agent.name_lookup import Found, Lookup
+from varka.agent.dns.name_lookup import Found, Lookup
 from varka.model.name_table import Name
 
 TABLE = {

@@ -6,7 +6,7 @@ from tests.builders.meshobjects import istio, service, snapshot_of
 from varka import resources
 from varka.analysis import analyzers
 from varka.analysis.context import Surroundings
-from varka.control import diagnosis
+from varka.control.reporting import diagnosis
 
 
 def _diagnose(*objects: dict[str, object]) -> tuple[dict[object, list[str]], dict[object, list[str]]]:

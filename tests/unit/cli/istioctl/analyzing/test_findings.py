@@ -8,7 +8,7 @@ import yaml
 from varka.analysis import catalog
 from varka.analysis.messages import Message
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import findings
+from varka.cli.istioctl.analyzing import findings
 from varka.resources import Meta, Parsed
 
 

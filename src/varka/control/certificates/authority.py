@@ -22,7 +22,7 @@ from varka.control.settings import Settings
 from varka.identity import authority, certificates, keys
 from varka.identity.authority import Authority
 
-log = logging.getLogger("varka.control.authority")
+log = logging.getLogger("varka.control.certificates.authority")
 
 CA_SECRET, CACERTS, ROOT_CONFIG_MAP = "istio-ca-secret", "cacerts", "istio-ca-root-cert"
 ROOT_KEY = "root-cert.pem"

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.clock import TurnedClock, settle
 
 from varka.client.api import ApiError
-from varka.control.secret_access import REFRESH_SECONDS, RETRY_SECONDS, SecretAccess
+from varka.control.certificates.secret_access import REFRESH_SECONDS, RETRY_SECONDS, SecretAccess
 
 
 class Reviewer:
