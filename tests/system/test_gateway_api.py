@@ -68,6 +68,8 @@ spec:
     filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /new}, statusCode: 301}}]
   - matches: [{path: {value: /lost}}]
     backendRefs: [{name: lost, port: 80}]
+  - matches: [{path: {value: /status}}]
+    backendRefs: [{name: web, port: 80}, {name: lost, port: 80}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -138,6 +140,7 @@ def test_requests_go_as_the_routes_say(mesh: Cluster) -> None:
     assert answer(f"{base}/api/status/418", host)[0] == 418
     assert answer(f"{base}/old", host) == (301, "http://web.example.com:8088/new")
     assert answer(f"{base}/lost", host)[0] == 500
+    assert {answer(f"{base}/status/202", host)[0] for _ in range(40)} == {202, 500}
     assert answer(f"{base}/get", "web.example.org")[0] == 404
 
 

@@ -159,6 +159,8 @@ class HttpRoute:
     name: str = ""
     matches: tuple[HttpMatch, ...] = ()
     destinations: tuple[WeightedDestination, ...] = ()
+    absent_status: int = 503
+    """What the share of a destination that does not exist is answered with; the Gateway API wants 500."""
     redirect: Redirect | None = None
     direct_response: DirectResponse | None = None
     rewrite: Rewrite | None = None

@@ -168,6 +168,8 @@ def _forward(origin: Origin, rule: HttpRoute, match: HttpMatch | None) -> Any:
     if authority:
         action.host_rewrite_literal = authority
     _apply_destinations(action, origin, rule.destinations)
+    if rule.absent_status == 500:
+        action.cluster_not_found_response_code = route_components_pb2.RouteAction.INTERNAL_SERVER_ERROR
     for mirror in rule.mirrors:
         policy = action.request_mirror_policies.add(cluster=cluster_of(origin, mirror.destination))
         policy.runtime_fraction.CopyFrom(route_actions.runtime_fraction(mirror.percentage))

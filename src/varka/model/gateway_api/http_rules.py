@@ -174,7 +174,7 @@ def _rule(source: Parsed[object], rule: written.HttpRouteRule, match: HttpMatch,
     problems.extend(more)
     usable = any(one.weight and one.destination.host != backends.NOWHERE for one in destinations)
     if usable and unsupported is None:
-        route = replace(route, destinations=destinations)
+        route = replace(route, destinations=destinations, absent_status=500)
     else:
         route = replace(route, direct_response=DirectResponse(status=500), rewrite=None, mirrors=(), retries=None, timeout=None)
     return _Found(route=route, unresolved=backends.first(problems), unsupported=unsupported)

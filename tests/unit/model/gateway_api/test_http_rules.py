@@ -140,6 +140,7 @@ def test_weights_and_filters_of_backends() -> None:
     route = only(rule)
     assert [(one.destination.host, one.weight) for one in route.destinations] == [("shop.default.svc.cluster.local", 9), ("backend.invalid", 1)]
     assert route.destinations[0].headers.request.set == {"v": "1"}
+    assert route.absent_status == 500
 
 
 def test_a_filter_that_is_not_known_here_is_told() -> None:
