@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from tests.builders import views
 from tests.fakes.discovery import Discovery
 
@@ -67,8 +69,9 @@ from varka.model.traffic import (
     VirtualService,
 )
 from varka.model.view import GatewayBinding, ProxyView
+from varka.telemetry.traces.otlp_messages import ExportTraceServiceRequest
 
-VIP, SERVER, CLIENT = "10.96.0.10", "10.244.0.2", "10.244.0.1"
+VIP, SERVER, CLIENT, ELSEWHERE = "10.96.0.10", "10.244.0.2", "10.244.0.1", "10.244.0.3"
 RULES = f"""
 table ip t {{
   chain out {{
@@ -85,17 +88,20 @@ PORTS = {9080: Protocol.HTTP, 9000: Protocol.TCP}
 MORE = {7000: Protocol.AUTO, 7001: Protocol.AUTO, 50051: Protocol.GRPC, 7002: Protocol.AUTO}
 VIP_MORE = "10.96.0.12"
 COLLECTOR = Collector(host=views.host("collector"), port=4317)
+B3_TRACE, W3C_TRACE = "80f198ee56343ba864fe8b2a57d3eff7", "4bf92f3577b34da6a3ce929d0e0e4736"
 TAGS = (
     CustomTag(name="team", source=TagSource.LITERAL, value="shop"),
     CustomTag(name="node", source=TagSource.ENVIRONMENT, value="NODE", default="none"),
     CustomTag(name="user", source=TagSource.HEADER, value="end-user"),
 )
-OTLP = Tracing(provider=Provider(name="a", kind=ProviderKind.OPENTELEMETRY), collector=COLLECTOR, custom_tags=TAGS)
+OTLP = Tracing(provider=Provider(name="a", kind=ProviderKind.OPENTELEMETRY), collector=COLLECTOR, custom_tags=TAGS, sampling=100.0)
 B3 = Tracing(
     provider=Provider(name="b", kind=ProviderKind.ZIPKIN, path="/api/v2/spans", w3c_too=True), collector=Collector(host=views.host("collector"), port=9411)
 )
 LOG = Provider(name="c", kind=ProviderKind.OTEL_LOG, form=LogFormat(json='{"code": "%RESPONSE_CODE%", "tls": {"name": "%REQUESTED_SERVER_NAME%"}}'))
 ERRORS = Provider(name="d", kind=ProviderKind.FILE, path="/dev/stdout", form=LogFormat(text="FAILED %RESPONSE_CODE% %REQ(:PATH)%"))
+TEXT = Provider(name="f", kind=ProviderKind.FILE, path="/dev/stdout", mesh_form=True)
+JSON = Provider(name="g", kind=ProviderKind.FILE, path="/dev/stdout", form=LogFormat(json="{}"))
 INGRESS = Side(
     metrics=Metrics(tags=(("REQUEST_COUNT", (("path", "request.url_path"), ("source_app", ""))),), disabled=frozenset({"REQUEST_SIZE"})),
     tracing=Tracing(provider=Provider(name="e", kind=ProviderKind.OPENTELEMETRY, http=HttpExport(path="/v1/traces")), collector=COLLECTOR),
@@ -133,28 +139,86 @@ def echo(port: int) -> None:
 
 
 class Grpc(grpc.GenericRpcHandler):
-    """Answers every unary call with what it got, in upper case."""
+    """Answers every unary call with what it got, in upper case; the method `Fail` finds nothing."""
 
-    def service(self, _details: grpc.HandlerCallDetails) -> Any:
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
         """Any method."""
+        if details.method.endswith("/Fail"):
+            return grpc.unary_unary_rpc_method_handler(lambda _request, context: context.abort(grpc.StatusCode.NOT_FOUND, "nothing"))
         return grpc.unary_unary_rpc_method_handler(lambda request, _context: request.upper())
 
 
-def serve_grpc(port: int) -> grpc.Server:
-    """A gRPC server on the application's address."""
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[Grpc()])
-    server.add_insecure_port(f"{SERVER}:{port}")
+def serve_grpc(address: str, port: int, handler: grpc.GenericRpcHandler | None = None) -> grpc.Server:
+    """A gRPC server, the application's unless another handler is given."""
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[handler or Grpc()])
+    server.add_insecure_port(f"{address}:{port}")
     server.start()
     return server
 
 
-def call(port: int) -> str:
+class Telling(grpc.GenericRpcHandler):
+    """A collector of OTLP: keeps what it is told, by method."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[bytes]] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        """Any method of OTLP; an empty answer is a success."""
+        kept = self.told.setdefault(details.method.split(".")[-1], [])
+
+        def keep(request: bytes, _context: grpc.ServicerContext) -> bytes:
+            kept.append(request)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(keep)
+
+    def result(self) -> dict[str, Any]:
+        """Names of the spans, and the log records with their attributes."""
+        spans = [ExportTraceServiceRequest.FromString(raw) for raw in self.told.get("TraceService/Export", [])]
+        logs = [logs_service_pb2.ExportLogsServiceRequest.FromString(raw) for raw in self.told.get("LogsService/Export", [])]
+        return {
+            "spans": [
+                (span.trace_id.hex(), span.name, sorted(pair.key for pair in span.attributes))
+                for each in spans
+                for group in each.resource_spans
+                for scope in group.scope_spans
+                for span in scope.spans
+            ],
+            "records": [
+                {"body": record.body.string_value, **{pair.key: json_format.MessageToDict(pair.value) for pair in record.attributes}}
+                for each in logs
+                for group in each.resource_logs
+                for scope in group.instrumentation_library_logs
+                for record in scope.logs
+            ],
+        }
+
+
+class Zipkin(App):
+    """A collector of Zipkin: keeps the spans."""
+
+    spans: tuple[dict[str, Any], ...] = ()
+
+    def do_POST(self) -> None:
+        """Spans as JSON, in chunks."""
+        body, size = b"", int(self.rfile.readline(), 16)
+        while size:
+            body += self.rfile.read(size + 2)[:-2]
+            size = int(self.rfile.readline(), 16)
+        self.rfile.readline()
+        Zipkin.spans += tuple(json.loads(body))
+        self.send_response(202)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+
+def call(port: int, method: str = "/test.Echo/Say") -> str:
     """One gRPC call to the service."""
     with grpc.insecure_channel(f"{VIP_MORE}:{port}", options=[("grpc.default_authority", f"more:{port}")]) as channel:
         try:
-            return str(channel.unary_unary("/test.Echo/Say")(b"ping", timeout=5).decode())
+            return str(channel.unary_unary(method)(b"ping", timeout=5).decode())
         except grpc.RpcError as error:
-            return f"error: {error}"
+            return f"error: {error.code().value[0]}"
 
 
 def fetch_tls(port: int, name: str) -> Any:
@@ -202,6 +266,8 @@ def configurations() -> dict[str, ProxyView]:
     )
     wrong = replace(closed, service_accounts=("spiffe://cluster.local/ns/default/sa/somebody-else",))
     collector = views.service("collector", {4317: Protocol.GRPC, 9411: Protocol.HTTP}, address="10.96.0.13")
+    collectors = [views.endpoint(collector, port, ELSEWHERE, mutual_tls=False) for port in (4317, 9411)]
+    known += collectors
     seen = views.outbound([web, more, wrong, collector], known, virtual_services=(routes,))
     mesh = replace(views.MESH, access_log_file="/dev/stdout")
     policies = (
@@ -227,10 +293,10 @@ def configurations() -> dict[str, ProxyView]:
         "client": views.view(views.sidecar("client", CLIENT), seen, mesh=client_mesh, telemetry=Telemetry(client=Side(tracing=OTLP))),
         "web": views.view(
             views.sidecar("web", SERVER),
-            views.outbound([collector]),
+            views.outbound([collector], collectors),
             [web, more],
             mesh=server_mesh,
-            telemetry=Telemetry(server=Side(tracing=B3)),
+            telemetry=Telemetry(server=Side(tracing=B3, logs=(AccessLog(provider=TEXT), AccessLog(provider=JSON)))),
             mutual_tls=MutualTls(mode=MutualTlsMode.STRICT),
             authorization=policies,
         ),
@@ -312,6 +378,17 @@ def fetch(address: str, port: int, path: str = "/", method: str = "GET", host: s
         connection.close()
 
 
+def wait_for(telling: Telling) -> None:
+    """Until the collectors have been told of the last requests; Envoy gathers spans for some seconds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        told = telling.result()
+        traces = {trace for trace, *_ in told["spans"]}, {span["traceId"] for span in Zipkin.spans}
+        if len(told["records"]) >= 4 and all(W3C_TRACE in known for known in traces) and B3_TRACE in traces[1]:
+            return
+        time.sleep(0.1)
+
+
 def say(address: str, port: int, text: bytes) -> str:
     """Send bytes, and what comes back."""
     try:
@@ -328,6 +405,7 @@ def main() -> None:
         "ip link set lo up",
         f"ip addr add {CLIENT}/32 dev lo",
         f"ip addr add {SERVER}/32 dev lo",
+        f"ip addr add {ELSEWHERE}/32 dev lo",
         "ip route add local 10.96.0.0/16 dev lo",
     ):
         subprocess.run(command.split(), check=True)
@@ -336,13 +414,17 @@ def main() -> None:
         threading.Thread(target=ThreadingHTTPServer((SERVER, port), App).serve_forever, daemon=True).start()
     for port in (9000, 7001):
         threading.Thread(target=echo, args=(port,), daemon=True).start()
-    servers = [serve_grpc(port) for port in (50051, 7002)]
+    threading.Thread(target=ThreadingHTTPServer((ELSEWHERE, 9411), Zipkin).serve_forever, daemon=True).start()
+    telling = Telling()
+    servers = [serve_grpc(SERVER, 50051), serve_grpc(SERVER, 7002), serve_grpc(ELSEWHERE, 4317, telling)]
     discovery = Discovery()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         envoys = start(folder, discovery, configurations())
         try:
             result = act()
+            wait_for(telling)
+            result["otlp"], result["zipkin"] = telling.result(), Zipkin.spans
             result["refusals"] = discovery.refusals
             result["nonces"] = sorted(discovery.nonces)
         finally:
@@ -375,6 +457,10 @@ def act() -> dict[str, Any]:
         "sniffed-tcp": say(VIP_MORE, 7001, b"ping\n"),
         "grpc": call(50051),
         "sniffed-grpc": call(7002),
+        "grpc-fails": call(50051, "/test.Echo/Fail"),
+        "grpc-denied": call(50051, "/other.Service/Say"),
+        "b3": fetch(VIP, 9080, "/b3", headers={"x-b3-traceid": B3_TRACE, "x-b3-spanid": "00f067aa0ba902b7", "x-b3-sampled": "1"}),
+        "w3c": fetch(VIP, 9080, "/w3c", headers={"traceparent": f"00-{W3C_TRACE}-00f067aa0ba902b7-01"}),
         "gateway-tls": fetch_tls(8443, "shop.example.com"),
         "gateway-unknown-name": fetch_tls(8443, "other.example.com"),
         "wrong-identity": fetch("10.96.0.11", 9081, "/", host="closed:9081"),

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from varka.envoy.observing import exposition
+from varka.telemetry.requests import parsing
 
+W3C, B3 = "4bf92f3577b34da6a3ce929d0e0e4736", "80f198ee56343ba864fe8b2a57d3eff7"
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.system
 
@@ -151,6 +153,55 @@ def test_calls_are_told_from_requests(seen: Any) -> None:
         of = {"reporter": reporter, "destination_service_name": "more", "request_protocol": "grpc", "grpc_response_status": "0", "response_code": "200"}
         counts = [found(seen["stats"][side], f"istio_{what}_total", **of) for what in ("requests", "request_messages", "response_messages")]
         assert counts == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("name", "status"), [("grpc-fails", "5"), ("grpc-denied", "7")])
+def test_calls_that_fail_have_their_status(seen: Any, name: str, status: str) -> None:
+    """What the server answers, and what a policy refuses: each is counted once by both sides under the status that the caller got."""
+    assert seen[name] == f"error: {status}"
+    for side, reporter in (("client", "source"), ("web", "destination")):
+        of = {"reporter": reporter, "destination_service_name": "more", "request_protocol": "grpc", "response_code": "200"}
+        assert found(seen["stats"][side], "istio_requests_total", grpc_response_status=status, **of) == 1
+
+
+def test_json_names_both_ends(seen: Any) -> None:
+    """The default JSON has Istio's fields and the identities of the connection; `varka requests` reads it like the text."""
+    lines = [line for line in seen["logs"]["web"].splitlines() if line.startswith("{")]
+    (raw,) = (line for line in lines if json.loads(line)["path"] == "/secret/x")
+    told = json.loads(raw)
+    assert told["requested_server_name"] == "outbound_.9080_._.web.default.svc.cluster.local"
+    assert (told["downstream_peer_uri_san"], told["downstream_local_uri_san"]) == (
+        "spiffe://cluster.local/ns/default/sa/client",
+        "spiffe://cluster.local/ns/default/sa/web",
+    )
+    assert (told["downstream_peer_issuer"], told["downstream_tls_version"]) == ("O=cluster.local", "TLSv1.3")
+    assert told["downstream_tls_cipher"].startswith("TLS_") and len(told["downstream_peer_serial"]) >= 16
+    assert (told["downstream_local_subject"], told["downstream_peer_subject"]) == (None, None)
+    line = parsing.line(raw.encode())
+    assert line is not None
+    assert (line.response_code, line.method, line.policy, line.direction) == (403, "GET", "default/no-secret", "inbound")
+
+
+def test_log_records_go_to_a_collector(seen: Any) -> None:
+    """OpenTelemetry gets the text as the body and the labels as attributes, one record for each request and connection of the gateway."""
+    records = seen["otlp"]["records"]
+    codes = sorted(record["code"]["stringValue"] for record in records)
+    assert codes == ["0", "200", "200", "403"]
+    (secure,) = (record for record in records if '"GET /secure HTTP/1.1" 200' in record["body"])
+    assert secure["tls"] == {"kvlistValue": {"values": [{"key": "name", "value": {"stringValue": "shop.example.com"}}]}}
+
+
+def test_traces_go_on_in_both_forms(seen: Any) -> None:
+    """W3C's header is continued in OTLP and B3's in Zipkin, with Istio's names and tags; the application gets both forms."""
+    traces = {trace: (name, tags) for trace, name, tags in seen["otlp"]["spans"]}
+    name, tags = traces[W3C]
+    assert name == "web.default.svc.cluster.local:9080/*"
+    assert {"team", "node", "istio.mesh_id", "istio.canonical_service", "http.method", "upstream_cluster", "response_flags", "peer.address"} <= set(tags)
+    (span,) = (one for one in seen["zipkin"] if one["traceId"] == B3)
+    assert (span["kind"], span["parentId"], span["localEndpoint"]["serviceName"]) == ("SERVER", "00f067aa0ba902b7", "web.default")
+    assert (span["tags"]["istio.mesh_id"], span["tags"]["http.status_code"], span["tags"]["upstream_cluster"]) == ("cluster.local", "200", "inbound|9080||")
+    headers = json.loads(seen["b3"]["body"])["headers"]
+    assert (headers["x-b3-traceid"], headers["x-b3-sampled"], headers["traceparent"].split("-")[1]) == (B3, "1", B3)
 
 
 def test_requests_that_lead_nowhere_are_counted(seen: Any) -> None:
