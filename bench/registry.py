@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import analysis, convergence, listing, memory, metrics, start, traffic
+from bench import analysis, convergence, listing, memory, metrics, start, telemetry, traffic
 from bench.clusters import Context
 from bench.figures import Figure
 
@@ -20,6 +20,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "memory": memory.bookinfo,
     "traffic": traffic.pair,
     "metrics": metrics.pipeline,
+    "spans": telemetry.spans,
+    "requests": telemetry.requests,
     "connecting": convergence.connecting,
     "endpoints": convergence.endpoints,
     "routes": convergence.routes,
