@@ -448,7 +448,7 @@ def act() -> dict[str, Any]:
         "get": fetch(VIP, 9080, "/hello"),
         "post": fetch(VIP, 9080, "/hello", method="POST"),
         "secret": fetch(VIP, 9080, "/secret/x"),
-        "spoofed": fetch(VIP, 9080, "/hello", headers={"x-varka-peer-workload": "root"}),
+        "spoofed": fetch(VIP, 9080, "/hello", headers={"x-varka-peer": "root|root|root|root||"}),
         "plain": fetch(SERVER, 9080, "/hello"),
         "plain-other-port": say(SERVER, 9999, b"some bytes\n"),
         "tcp": say(VIP, 9000, b"ping"),

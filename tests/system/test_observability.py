@@ -155,6 +155,18 @@ def test_what_the_client_counted_is_what_the_proxies_report(mesh: Cluster) -> No
     assert grown(2, "istio_requests_total", **{**onward, "reporter": "destination"}) == 12
 
 
+def test_every_page_of_metrics_has_istios_labels(mesh: Cluster) -> None:
+    """Port 15090 and pilot-agent show the counts that Prometheus takes, under the same names and labels."""
+    ask = ("exec", "deploy/details-v1", "-c", "istio-proxy", "--")
+    labels = {"reporter": "destination", "source_workload": "productpage-v1", "destination_app": "details", "response_code": "200"}
+    expected = total(stats(mesh, "deploy/details-v1"), "istio_requests_total", **labels)
+    assert expected >= 12
+    for command in (("curl", "-s", "http://127.0.0.1:15090/stats/prometheus"), ("pilot-agent", "request", "GET", "stats/prometheus")):
+        text = mesh.kubectl(*ask, *command).stdout
+        assert total(text, "istio_requests_total", **labels) == expected
+        assert "istio_agent_" not in text
+
+
 def test_callers_without_a_sidecar_are_unknown(mesh: Cluster) -> None:
     """A plain request is counted on the receiving side, from an unknown workload and without security."""
     of = {

@@ -114,7 +114,10 @@ def request(arguments: list[str]) -> int:
         print("pilot-agent: give a method and a path, such as: pilot-agent request GET stats", file=sys.stderr)
         return 2
     method, path = rest
-    call = urllib.request.Request(f"http://127.0.0.1:{port}/{path.lstrip('/')}", method=method.upper(), data=b"" if method.upper() == "POST" else None)
+    path = path.lstrip("/")
+    if port == "15000" and path.partition("?")[0] == "stats/prometheus":
+        port, path = "15020", path.replace("stats/prometheus", "stats/envoy", 1)  # under Istio's names
+    call = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", method=method.upper(), data=b"" if method.upper() == "POST" else None)
     try:
         with urllib.request.urlopen(call, timeout=30) as response:
             sys.stdout.buffer.write(response.read())

@@ -18,6 +18,7 @@ from varka.agent.issuance import Certificate
 from varka.agent.netns import NetworkNamespace
 from varka.agent.proxy_settings import ProxySettings
 from varka.base.errors import VarkaError
+from varka.envoy import bootstrap
 from varka.envoy.observing import exposition
 
 log = logging.getLogger("varka.agent.status")
@@ -47,6 +48,7 @@ class StatusServer:
         app.router.add_get("/healthz/ready", self._ready)
         app.router.add_get("/stats/prometheus", self._metrics)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get(bootstrap.METRICS_OF_ENVOY, self._metrics_of_envoy)
         app.router.add_get("/app-health/{container}/{probe}", self._app_health)
         app.router.add_get("/app-lifecycle/{container}/{hook}", self._app_health)
         app.router.add_post("/quitquitquit", self._quit)
@@ -89,6 +91,14 @@ class StatusServer:
         if self._settings.prometheus.get("scrape") == "true":
             parts.append(await self._application_metrics())
         return web.Response(text="".join(part if part.endswith("\n") or not part else part + "\n" for part in parts), content_type="text/plain")
+
+    async def _metrics_of_envoy(self, request: web.Request) -> web.Response:
+        """What port 15090 shows: Envoy's page of that name alone, under Istio's names."""
+        try:
+            text = await self._admin.get("/stats/prometheus" + (f"?{request.query_string}" if request.query_string else ""))
+        except VarkaError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(text=exposition.istio(text), content_type="text/plain")
 
     async def _application_metrics(self) -> str:
         where = self._settings.prometheus

@@ -15,6 +15,8 @@ from varka.envoy import names
 from varka.envoy.observing import peer_facts
 
 TYPE_PREFIX = "type.googleapis.com/envoy."
+METRICS_OF_ENVOY = "/stats/envoy"
+"""Where the agent shows Envoy's metrics under Istio's names."""
 
 STATS_PREFIXES = (
     "istio",
@@ -130,8 +132,8 @@ def build(settings: BootstrapSettings) -> dict[str, object]:
                 _xds_cluster(settings),
             ],
             "listeners": [
-                _listener(settings.stats_port, "stats", "prometheus_stats", "/stats/prometheus"),
-                _listener(settings.ready_port, "agent", "agent", "/healthz/ready"),
+                _listener(settings.stats_port, "stats", "/stats/prometheus", METRICS_OF_ENVOY),
+                _listener(settings.ready_port, "agent", "/healthz/ready"),
             ],
         },
     }
@@ -338,8 +340,9 @@ def _xds_cluster(settings: BootstrapSettings) -> dict[str, object]:
     }
 
 
-def _listener(port: int, stat_prefix: str, cluster: str, path: str) -> dict[str, object]:
-    routes = [{"match": {"path": path}, "route": {"cluster": cluster}}]
+def _listener(port: int, stat_prefix: str, path: str, asks: str = "") -> dict[str, object]:
+    """Passes one path on to the agent, which may know it by another name."""
+    routes = [{"match": {"path": path}, "route": {"cluster": "agent", **({"prefix_rewrite": asks} if asks else {})}}]
     connection_manager = {
         "@type": TYPE_PREFIX + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "codec_type": "AUTO",

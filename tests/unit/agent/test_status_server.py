@@ -172,6 +172,13 @@ async def test_metrics_are_merged(pod: Pod) -> None:
     assert pod.seen[0].path == "/own"
 
 
+async def test_metrics_of_envoy_alone(pod: Pod) -> None:
+    """Envoy's page under Istio's names, without the agent's metrics and the application's."""
+    pod.envoy.prometheus = 'envoy_istio_requests_total{labels="reporter=source|source_app=web"} 5\n'
+    assert await pod.get("/stats/envoy") == (200, 'istio_requests_total{reporter="source",source_app="web"} 5\n')
+    assert pod.seen == []
+
+
 async def test_metrics_of_a_pod_that_has_only_just_begun(pod: Pod) -> None:
     """Without certificate there is no expiry."""
     status, text = await pod.get("/metrics")

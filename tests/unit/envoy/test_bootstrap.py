@@ -34,6 +34,13 @@ def test_its_own_listeners_have_names() -> None:
     assert [one["name"] for one in built()["static_resources"]["listeners"]] == ["stats_15090", "agent_15021"]
 
 
+def test_metrics_are_asked_of_the_agent() -> None:
+    """Port 15090 answers Envoy's path by what the agent makes of Envoy's page."""
+    listener = built()["static_resources"]["listeners"][0]
+    (host,) = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    assert host["routes"] == [{"match": {"path": "/stats/prometheus"}, "route": {"cluster": "agent", "prefix_rewrite": "/stats/envoy"}}]
+
+
 def test_locality_is_split() -> None:
     """`region/zone/subzone` becomes Envoy's three fields."""
     assert built()["node"]["locality"] == {"region": "eu", "zone": "north", "sub_zone": "rack1"}

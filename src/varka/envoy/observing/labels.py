@@ -3,6 +3,9 @@
 What a proxy knows of itself comes from its environment (see `peer_facts`), what it knows of the other side from the
 endpoint's and the cluster's metadata (sending) or from the kept peer headers and the certificate (receiving). A format
 without a value is empty; `exposition` makes `unknown` of it, as Istio does.
+
+Envoy takes its time for every label of every metric of every request, so all of a metric's labels are one to it (`packed`),
+which `exposition` takes apart when it is asked: once in a while instead of with every request.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from varka.envoy.observing import peer_facts
+from varka.envoy.observing import exposition, peer_facts
 from varka.envoy.security import peers
 from varka.model.telemetry import Metrics
 
@@ -30,10 +33,6 @@ class Where:
 
 def _own(fact: str) -> str:
     return f"%ENVIRONMENT({peer_facts.FACTS[fact]})%"
-
-
-def _peer(fact: str) -> str:
-    return f"%FILTER_STATE({peers.STATE[fact]}:PLAIN)%"
 
 
 def _endpoint(key: str) -> str:
@@ -76,7 +75,7 @@ def receiving(where: Where, of_requests: bool) -> dict[str, str]:
     """Labels of what arrives; callers of plain connections say nothing of themselves."""
 
     def peer(fact: str) -> str:
-        return _peer(fact) if of_requests else peer_facts.UNKNOWN
+        return f"{exposition.FROM_PEER}{fact}" if of_requests else peer_facts.UNKNOWN
 
     return {
         "reporter": "destination",
@@ -112,3 +111,12 @@ def changed(labels: Mapping[str, str], metrics: Metrics, metric: str) -> dict[st
         else:
             result.pop(label, None)
     return result
+
+
+def packed(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels as Envoy is to have them: in one, except for computed ones, whose values may contain anything."""
+    computed = {label: value for label, value in labels.items() if value.startswith("%CEL(")}
+    parts = [f"{label}={value}" for label, value in labels.items() if value and label not in computed]
+    if any(value.startswith(exposition.FROM_PEER) for value in labels.values()):
+        parts.append(f"{exposition.PEER}=%FILTER_STATE({peers.STATE}:PLAIN)%")
+    return {**({exposition.PACKED: peer_facts.BETWEEN.join(parts)} if parts else {}), **computed}

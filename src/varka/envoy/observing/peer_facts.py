@@ -1,8 +1,8 @@
 """What a proxy says of itself to the other side and in its telemetry, and the variables of its environment that hold it.
 
 Formats and tags read the environment, so that proxies of one kind have byte-equal configurations. What goes to the other
-side with every request is kept small: labels `app` and `version` are sent only where they differ from the canonical name
-and revision.
+side with every request is kept small: one text with all facts in a fixed order, in which labels `app` and `version` are
+empty unless they differ from the canonical name and revision.
 """
 
 from __future__ import annotations
@@ -21,17 +21,14 @@ FACTS = {
     "mesh": "VARKA_MESH",
 }
 """Fact → variable with its value."""
-SENT = {
-    "workload": "VARKA_WORKLOAD",
-    "namespace": "VARKA_NAMESPACE",
-    "service": "VARKA_CANONICAL_SERVICE",
-    "revision": "VARKA_CANONICAL_REVISION",
-    "app": "VARKA_SENT_APP",
-    "version": "VARKA_SENT_VERSION",
-}
-"""Fact → variable with what the other side is told; an empty one is not sent."""
+SENT = ("workload", "namespace", "service", "revision", "app", "version")
+"""What the other side is told, in this order."""
+SENT_VARIABLE = "VARKA_PEER"
+"""Variable with the text that says it."""
+BETWEEN = "|"
+"""Stands between the parts of a text; no name of Kubernetes has one."""
 INSTEAD = {"app": "service", "version": "revision"}
-"""What a fact is when it is not sent."""
+"""What a fact is when it is sent empty."""
 RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 """Read by Envoy's tracer: names the service that spans belong to."""
 
@@ -63,7 +60,14 @@ def environment(facts: Facts) -> dict[str, str]:
         FACTS["version"]: version,
         FACTS["cluster"]: facts.cluster,
         FACTS["mesh"]: facts.mesh,
-        SENT["app"]: "" if app == service else app,
-        SENT["version"]: "" if version == revision else version,
+        SENT_VARIABLE: BETWEEN.join(
+            (facts.workload, facts.namespace, service, revision, "" if app == service else app, "" if version == revision else version)
+        ),
         RESOURCE_ATTRIBUTES: f"service.name={service}.{facts.namespace}",
     }
+
+
+def said(text: str) -> dict[str, str]:
+    """Fact → value in the text that a proxy sends; what it does not say is empty."""
+    found = dict(zip(SENT, text.split(BETWEEN), strict=False))
+    return {fact: found.get(fact) or found.get(INSTEAD.get(fact, ""), "") for fact in SENT}

@@ -58,7 +58,7 @@ IS_GRPC, IS_NOT_GRPC = _grpc(True), _grpc(False)
 
 
 def _stat(name: str, tags: Labels) -> Any:
-    return Config.Stat(name=name, tags=[Config.Tag(name=key, value_format=value) for key, value in tags.items() if value])
+    return Config.Stat(name=name, tags=[Config.Tag(name=key, value_format=value) for key, value in labels.packed(tags).items()])
 
 
 def _logger(config: Any, when: Any) -> Any:
@@ -78,8 +78,9 @@ def _http(tags: Labels, metrics: Metrics, protocol: str, grpc: bool) -> Any:
             config.histograms.append(Config.Histogram(stat=_stat(name, labels.changed(tags, metrics, metric)), unit=unit, value_format=value))
     for metric, name in GRPC_COUNTERS.items() if grpc else ():
         if metric not in metrics.disabled:
-            tags_of_calls = {**labels.changed(tags, metrics, metric), "messages": MESSAGES}
-            config.counters.append(Config.Counter(stat=_stat(name, tags_of_calls), value_fixed=ONE))
+            stat = _stat(name, labels.changed(tags, metrics, metric))
+            stat.tags.add(name="messages", value_format=MESSAGES)
+            config.counters.append(Config.Counter(stat=stat, value_fixed=ONE))
     return _logger(config, IS_GRPC if grpc else IS_NOT_GRPC)
 
 

@@ -1,8 +1,8 @@
 """How two proxies tell each other who they are, for telemetry only: workload names that no certificate carries.
 
-The sending side adds request headers whose values come from its environment, so that its configuration is the same as
-that of every other proxy; the receiving side keeps them aside and takes them off before the application sees the request.
-Nothing is ever allowed or refused because of them.
+The sending side adds a request header whose value comes from its environment, so that its configuration is the same as
+that of every other proxy; the receiving side keeps it aside and takes it off before the application sees the request.
+Nothing is ever allowed or refused because of it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_p
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from varka.envoy import messages
-from varka.envoy.observing.peer_facts import INSTEAD, SENT
+from varka.envoy.observing.peer_facts import SENT_VARIABLE
 
-HEADERS = {fact: f"x-varka-peer-{fact}" for fact in SENT}
-STATE = {fact: f"varka.peer.{fact}" for fact in SENT}
+HEADER = "x-varka-peer"
+STATE = "varka.peer"
+"""Key of the filter state in which the receiving side keeps it."""
 
 SEND = [
     base_pb2.HeaderValueOption(
-        header=base_pb2.HeaderValue(key=HEADERS[fact], value=f"%ENVIRONMENT({variable})%"),
+        header=base_pb2.HeaderValue(key=HEADER, value=f"%ENVIRONMENT({SENT_VARIABLE})%"),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
-    for fact, variable in SENT.items()
 ]
 """Header operations for requests into the mesh."""
 
-TAKE_OFF = tuple(HEADERS.values())
+TAKE_OFF = (HEADER,)
 """Names of headers that the application must not see."""
 
 
@@ -48,10 +48,5 @@ def _filter(name: str, values: list[Any]) -> Any:
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=messages.packed(config))
 
 
-def _header(fact: str) -> str:
-    other = INSTEAD.get(fact)
-    return f"%REQ({HEADERS[fact]}?{HEADERS[other]})%" if other else f"%REQ({HEADERS[fact]})%"
-
-
-KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE[fact], "envoy.string", _header(fact)) for fact in SENT])
+KEEP = _filter("envoy.filters.http.set_filter_state", [_value(STATE, "envoy.string", f"%REQ({HEADER})%")])
 """The filter that keeps what the caller said of itself."""

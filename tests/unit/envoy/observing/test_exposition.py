@@ -33,3 +33,33 @@ def test_calls_become_messages() -> None:
         "# TYPE istio_response_messages_total counter\n"
         'istio_response_messages_total{reporter="source",response_flags="-"} 24\n'
     )
+
+
+def test_labels_that_envoy_has_as_one() -> None:
+    """They are taken apart; what the caller did not say is what it stands for, and empty values are unknown but for flags."""
+    packed = "reporter=destination|source_workload=@workload|source_app=@app|source_version=@version|destination_app=|source_principal=-|response_flags=-"
+    line = f'envoy_istio_requests_total{{labels="{packed}|peer=web-v1|shop|web|v1||v2",path="/a|b"}} 3\n'
+    assert exposition.istio(line) == (
+        'istio_requests_total{reporter="destination",source_workload="web-v1",source_app="web",source_version="v2",destination_app="unknown",'
+        'source_principal="unknown",response_flags="-",path="/a|b"} 3\n'
+    )
+
+
+def test_a_caller_without_a_proxy_is_unknown() -> None:
+    """One that says nothing has no workload; one that says too much changes no other label."""
+    for said in ("", "-"):
+        line = f'envoy_istio_requests_total{{labels="reporter=destination|source_workload=@workload|peer={said}"}} 1\n'
+        assert exposition.istio(line) == 'istio_requests_total{reporter="destination",source_workload="unknown"} 1\n'
+    line = 'envoy_istio_requests_total{labels="reporter=destination|source_workload=@workload|peer=a|b|c|d|e|f|reporter=source|peer=x"} 1\n'
+    assert exposition.istio(line) == 'istio_requests_total{reporter="destination",source_workload="a"} 1\n'
+
+
+def test_series_without_the_label_that_told_them_apart() -> None:
+    """Where Telemetry takes a label away that the caller says, what differed in it is added up; nothing occurs twice."""
+    lines = "".join(
+        f'envoy_istio_requests_total{{labels="reporter=destination|source_app=@app|peer={workload}|shop|web|v1||"}} {count}\n'
+        for workload, count in (("web-v1", 3), ("web-v2", 4))
+    )
+    assert exposition.istio("# TYPE envoy_istio_requests_total counter\n" + lines) == (
+        '# TYPE istio_requests_total counter\nistio_requests_total{reporter="destination",source_app="web"} 7\n'
+    )

@@ -21,7 +21,10 @@ def names(loggers: list[Any]) -> list[list[str]]:
 
 def tags(stat: Any) -> dict[str, str]:
     """The labels of a metric."""
-    return {tag.name: tag.value_format for tag in stat.tags}
+    found = {tag.name: tag.value_format for tag in stat.tags}
+    packed = dict(part.split("=", 1) for part in found.pop("labels", "").split("|") if part)
+    packed.pop("peer", None)
+    return packed | found
 
 
 def test_requests_and_calls() -> None:
@@ -45,6 +48,19 @@ def test_labels_are_istios() -> None:
         requests, calls = configs(loggers)
         assert set(tags(requests.counters[0].stat)) == wanted
         assert set(tags(calls.counters[0].stat)) == wanted | {"grpc_response_status"}
+
+
+def test_labels_are_one_to_envoy() -> None:
+    """Envoy has one label for every metric, with the caller's own words last; what Telemetry computes stands beside it."""
+    metrics = Metrics(tags=(("REQUEST_COUNT", (("host", "request.host"),)),))
+    requests, calls = configs(stats.of_requests_received(Where(mutual_tls=True), metrics))
+    assert [tag.name for tag in requests.counters[0].stat.tags] == ["labels", "host"]
+    assert [tag.name for tag in requests.histograms[0].stat.tags] == ["labels"]
+    assert [tag.name for tag in calls.counters[1].stat.tags] == ["labels", "messages"]
+    parts = requests.histograms[0].stat.tags[0].value_format.split("|")
+    assert parts[0] == "reporter=destination"
+    assert "source_workload=@workload" in parts
+    assert parts[-1] == "peer=%FILTER_STATE(varka.peer:PLAIN)%"
 
 
 def test_connections() -> None:
