@@ -1,7 +1,7 @@
 """The labels of Istio's standard metrics as log format strings, for what a proxy sends and for what it takes.
 
 What a proxy knows of itself comes from its environment (see `peer_facts`), what it knows of the other side from the
-endpoint's and the cluster's metadata (sending) or from the kept peer headers and the certificate (receiving). A format
+endpoint's and the cluster's metadata (sending) or from the kept peer header and the certificate (receiving). A format
 without a value is empty; `exposition` makes `unknown` of it, as Istio does.
 
 Envoy takes its time for every label of every metric of every request, so all of a metric's labels are one to it (`packed`),
