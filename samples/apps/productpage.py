@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ PAGE = (Path(__file__).parent / "productpage.html").read_text(encoding="utf-8")
 INDEX = (Path(__file__).parent / "index.html").read_text(encoding="utf-8")
 MAX_SESSIONS = 10_000
 _sessions: dict[str, str] = {}
+_results: Counter[tuple[str, str]] = Counter()
 _lock = threading.Lock()
 
 
@@ -62,6 +64,8 @@ def ask(name: str, number: str, request: service.Request, attempts: int = 1) -> 
     status, document = 0, None
     for _ in range(attempts):
         status, document = service.call(where, port, f"/{name}/{number}", headers_for(request), SECONDS)
+        with _lock:
+            _results[name, str(status or 500)] += 1
         if status == 200:
             break
     return status or 500, document
@@ -193,10 +197,20 @@ def health(request: service.Request) -> service.Response:
     return service.Response(200, b"Product page is healthy", "text/plain")
 
 
+def metrics(request: service.Request) -> service.Response:
+    """`GET /metrics`: how often each service behind the page was asked, by its answers' codes."""
+    with _lock:
+        found = sorted(_results.items())
+    lines = ["# HELP request_result_total Answers of the services behind the page.", "# TYPE request_result_total counter"]
+    lines += [f'request_result_total{{destination_app="{name}",response_code="{code}"}} {count}' for (name, code), count in found]
+    return service.Response(200, "\n".join([*lines, ""]).encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+
 ROUTES = [
     service.route("GET", "/", index),
     service.route("GET", "/index.html", index),
     service.route("GET", "/health", health),
+    service.route("GET", "/metrics", metrics),
     service.route("GET", "/productpage", page),
     service.route("POST", "/login", login),
     service.route("GET", "/logout", logout),

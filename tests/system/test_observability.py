@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,55 @@ kind: Pod
 metadata: {name: client, namespace: plain, labels: {app: client}}
 spec:
   containers: [{name: client, image: curlimages/curl, command: [sleep, infinity]}]
+"""
+TROUBLE = """
+apiVersion: v1
+kind: Service
+metadata: {name: httpbin}
+spec: {selector: {app: httpbin}, ports: [{name: http, port: 8000, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody}
+spec: {selector: {app: nobody}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: httpbin}
+spec:
+  selector: {matchLabels: {app: httpbin}}
+  template:
+    metadata: {labels: {app: httpbin}}
+    spec: {containers: [{name: httpbin, image: mccutchen/go-httpbin, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: httpbin}
+spec: {hosts: [httpbin], http: [{timeout: 0.3s, retries: {attempts: 0}, route: [{destination: {host: httpbin}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: refuse}
+spec: {selector: {matchLabels: {app: httpbin}}, action: DENY, rules: [{to: [{operation: {paths: ["/anything/*"]}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: closed}
+spec: {workloadSelector: {labels: {app: ratings}}, outboundTrafficPolicy: {mode: REGISTRY_ONLY}, egress: [{hosts: ["*/*"]}]}
+"""
+TELEMETRY = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: httpbin, namespace: default}
+spec:
+  selector: {matchLabels: {app: httpbin}}
+  metrics:
+  - providers: [{name: prometheus}]
+    overrides:
+    - {match: {metric: REQUEST_COUNT, mode: SERVER}, tagOverrides: {path: {value: request.url_path}, verb: {value: request.method}, source_version: {operation: REMOVE}}}
+    - {match: {metric: REQUEST_SIZE}, disabled: true}
+  accessLogging:
+  - {providers: [{name: envoy}], filter: {expression: "response.code >= 400"}}
 """
 SAY = "import socket,sys; s=socket.create_connection(('tcp-echo.default',9000),5); s.sendall(b'hello\\n'); s.shutdown(1); print(s.makefile().read())"
 SAY_PLAINLY = "import socket; s=socket.create_connection(('tcp-echo.default',9000),5); s.sendall(b'hello\\n'); print(s.recv(99)); s.close()"
@@ -59,6 +110,17 @@ def mesh() -> Iterator[Cluster]:
         made.destroy()
 
 
+@pytest.fixture(scope="module")
+def troubled(mesh: Cluster) -> Cluster:
+    """The mesh with a service that fails in every way, and a workload that may call registered hosts only."""
+    mesh.apply(TROUBLE)
+    mesh.kubectl("rollout", "status", "deployment/httpbin", "--timeout=60s", timeout=70)
+    details = ("exec", "deploy/details-v1", "-c", "details", "--", "curl", "-s", "-o", "/dev/null", "-m", "5", "-w", "%{http_code}")
+    for url, code in (("http://httpbin:8000/anything/warm", "403"), ("http://httpbin:8000/delay/3", "504"), ("http://nobody/", "503")):
+        eventually(lambda url=url, code=code: mesh.kubectl(*details, url, check=False).stdout == code, seconds=30, what=f"{code} of {url}")
+    return mesh
+
+
 def page(mesh: Cluster, path: str = "/productpage") -> int:
     """One request through the gateway; its code."""
     lines = dict(line.removeprefix("export ").split("=", 1) for line in mesh.varka("env").stdout.splitlines() if line.startswith("export "))
@@ -82,6 +144,18 @@ def total(text: str, name: str, **labels: str) -> float:
             given = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', line))
             if all(given.get(key) == value for key, value in labels.items()):
                 found += float(line.rpartition(" ")[2])
+    return found
+
+
+def series(text: str, name: str, of: dict[str, str]) -> dict[tuple[str, str], float]:
+    """The series of a metric with these labels, by code and flags."""
+    found: dict[tuple[str, str], float] = {}
+    for line in text.splitlines():
+        if line.startswith(name + "{"):
+            given = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', line))
+            if all(given.get(key) == value for key, value in of.items()):
+                key = given["response_code"], given["response_flags"]
+                found[key] = found.get(key, 0) + float(line.rpartition(" ")[2])
     return found
 
 
@@ -206,6 +280,112 @@ def test_connections_and_their_bytes(mesh: Cluster) -> None:
     assert eventually(lambda: counts() == [3, 3, 18, 36, 3, 3, 18, 36], seconds=15, what="the connections to be counted")
 
 
+def test_failures_have_their_codes_and_flags(troubled: Cluster) -> None:
+    """Answers of the application, refusals by policy, timeouts and a service without endpoints: each side counts what it saw."""
+    mesh, pods = troubled, ("deploy/details-v1", "deploy/httpbin")
+    before = [stats(mesh, pod) for pod in pods]
+    calls = {
+        "httpbin:8000/status/200": 3,
+        "httpbin:8000/status/404": 2,
+        "httpbin:8000/status/503": 4,
+        "httpbin:8000/anything/x": 5,
+        "httpbin:8000/delay/3": 2,
+        "nobody/": 6,
+    }
+    script = "; ".join(f"for i in $(seq {count}); do curl -s -m 20 -o /dev/null -w '%{{http_code}} ' http://{url}; done" for url, count in calls.items())
+    codes = mesh.kubectl("exec", "deploy/details-v1", "-c", "details", "--", "sh", "-c", script).stdout.split()
+    assert codes == ["200"] * 3 + ["404"] * 2 + ["503"] * 4 + ["403"] * 5 + ["504"] * 2 + ["503"] * 6
+
+    def counts() -> dict[str, dict[tuple[str, str], float]]:
+        found = {}
+        for pod, old, side, of in (
+            (pods[0], before[0], "source", {"source_workload": "details-v1", "destination_service_name": "httpbin"}),
+            (pods[1], before[1], "destination", {"source_workload": "details-v1", "destination_service_name": "httpbin"}),
+            (pods[0], before[0], "nobody", {"source_workload": "details-v1", "destination_service_name": "nobody", "destination_workload": "unknown"}),
+        ):
+            of = {**of, "reporter": "destination" if side == "destination" else "source"}
+            now = series(stats(mesh, pod), "istio_requests_total", of)
+            then = series(old, "istio_requests_total", of)
+            found[side] = {key: value - then.get(key, 0) for key, value in now.items() if value != then.get(key, 0)}
+        return found
+
+    answered = {("200", "-"): 3, ("404", "-"): 2, ("503", "-"): 4, ("403", "-"): 5}
+    wanted = {"source": {**answered, ("504", "UT"): 2}, "destination": {**answered, ("0", "DC"): 2}, "nobody": {("503", "UH"): 6}}
+    assert eventually(lambda: counts() == wanted, seconds=20, what="the counts")
+
+
+def test_requests_are_filtered_by_what_became_of_them(troubled: Cluster) -> None:
+    """`varka requests` by policy, flag, code and latency, of what the logs hold already."""
+
+    def shown(wanted: str) -> Counter[tuple[int, str]]:
+        told = troubled.varka("requests", "--tail", "2000", "--for", "8s", "-w", "details-v1", "-o", "json", *wanted.split(), check=False).stdout
+        lines = [json.loads(line) for line in told.splitlines()]
+        return Counter((line["response_code"], line["path"]) for line in lines if not line["path"].endswith("/warm"))
+
+    with ThreadPoolExecutor(4) as pool:
+        refused, nowhere, missing, slow = pool.map(shown, ("--policy refuse", "--flag UH --code 5xx", "--code 404", "--slower 250ms"))
+    assert refused == {(403, "/anything/x"): 5}
+    assert set(nowhere) == {(503, "/")} and nowhere.total() >= 6
+    assert missing == {(404, "/status/404"): 2}
+    assert set(slow) >= {(0, "/delay/3")} and (200, "/status/200") not in slow
+
+
+def test_nothing_leaves_where_only_the_registry_is_open(troubled: Cluster) -> None:
+    """A host and an address that nobody registered belong to BlackHoleCluster, for HTTP and for TCP."""
+    command = ("exec", "deploy/ratings-v1", "-c", "ratings", "--", "sh", "-c")
+    eventually(lambda: troubled.kubectl(*command, "curl -s -o /dev/null -m 5 -w '%{http_code}' http://10.9.9.9:9080/", check=False).stdout == "502", what="502")
+    of = {"reporter": "source", "source_workload": "ratings-v1", "destination_service_name": "BlackHoleCluster", "destination_workload": "unknown"}
+
+    def counts() -> tuple[float, float]:
+        text = stats(troubled, "deploy/ratings-v1")
+        return total(text, "istio_requests_total", response_code="502", **of), total(text, "istio_tcp_connections_closed_total", request_protocol="tcp", **of)
+
+    http, tcp = counts()
+    troubled.kubectl(
+        *command, "for i in 1 2 3; do curl -s -m 5 http://10.9.9.9:9080/; done; for i in 1 2; do curl -s -m 5 http://10.9.9.9:9999/; done", check=False
+    )
+    assert eventually(lambda: counts() == (http + 3, tcp + 2), seconds=15, what="the counts")
+
+
+def test_telemetry_of_a_workload_changes_its_metrics_and_its_log(troubled: Cluster) -> None:
+    """A label by CEL on one side only, a metric that is off, and a log of failures only; other workloads keep theirs."""
+    troubled.apply(TELEMETRY)
+    command = ("exec", "deploy/details-v1", "-c", "details", "--", "sh", "-c")
+    of = {"reporter": "destination", "destination_service_name": "httpbin"}
+
+    def labelled() -> float:
+        troubled.kubectl(*command, "curl -s -o /dev/null http://httpbin:8000/get")
+        return total(stats(troubled, "deploy/httpbin"), "istio_requests_total", path="/get", **of)
+
+    eventually(labelled, what="the label")
+    sizes = total(stats(troubled, "deploy/httpbin"), "istio_request_bytes_count", **of)
+    had = total(stats(troubled, "deploy/httpbin"), "istio_requests_total", path="/status/418", verb="GET", **of)
+    troubled.kubectl(*command, "for i in 1 2 3; do curl -s -o /dev/null http://httpbin:8000/status/418; curl -s -o /dev/null http://httpbin:8000/headers; done")
+    text = stats(troubled, "deploy/httpbin")
+    assert (had, total(text, "istio_requests_total", path="/status/418", verb="GET", response_code="418", **of)) == (0, 3)
+    assert total(text, "istio_request_bytes_count", **of) == sizes
+    assert total(stats(troubled, "deploy/details-v1"), "istio_requests_total", path="/status/418") == 0
+
+    def logged() -> tuple[int, int]:
+        lines = troubled.kubectl("logs", "deploy/httpbin", "-c", "istio-proxy", "--tail=50").stdout
+        return lines.count('"GET /status/418 '), lines.count('"GET /headers ')
+
+    assert eventually(lambda: logged() == (3, 0), seconds=15, what="the log")
+
+
+def test_an_applications_own_metrics_are_merged(mesh: Cluster) -> None:
+    """The pod's annotations lead to the proxy's port, where both are; what the application counts is what it gives itself."""
+    annotations = mesh.get("pod", "-l", "app=productpage")["items"][0]["metadata"]["annotations"]
+    assert (annotations["prometheus.io/port"], annotations["prometheus.io/path"]) == ("15020", "/stats/prometheus")
+    before = total(stats(mesh, "deploy/productpage-v1"), "request_result_total", destination_app="details", response_code="200")
+    assert [page(mesh) for _ in range(3)] == [200] * 3
+    merged = stats(mesh, "deploy/productpage-v1")
+    assert total(merged, "request_result_total", destination_app="details", response_code="200") == before + 3
+    kinds = [line.split()[2] for line in merged.splitlines() if line.startswith("# TYPE ")]
+    assert {"istio_requests_total", "istio_cert_expiry_seconds", "envoy_server_live", "request_result_total"} <= set(kinds)
+    assert len(kinds) == len(set(kinds))
+
+
 def ask(mesh: Cluster, query: str) -> Any:
     """One query of Prometheus, through the API server; None when it is refused."""
     path = f"/api/v1/namespaces/istio-system/services/prometheus:9090/proxy/api/v1/query?query={urllib.parse.quote(query)}"
@@ -234,6 +414,26 @@ def test_everything_is_scraped(prometheus: Cluster) -> None:
         return set(found.values()) == {"1"} and jobs >= servers and pods >= wanted
 
     assert eventually(up, seconds=60, what="all targets to be up")
+
+
+def test_the_control_plane_and_the_machine_are_measured(prometheus: Cluster) -> None:
+    """Version, proxies and certificates of the mesh; processor and memory of containers; what kube-state-metrics would say."""
+    proxies = len(prometheus.run(str(PROGRAMS / "istioctl"), "proxy-status").stdout.splitlines()) - 1
+    one = {
+        "sum(pilot_xds)": proxies,
+        'count(istio_build{component="pilot"})': 1,
+        "count(istio_cert_expiry_seconds - time() > 3600 < 90000)": proxies,
+        'kube_deployment_status_replicas_ready{deployment="productpage-v1"}': 1,
+        'sum(kube_pod_status_phase{namespace="plain",pod="client",phase="Running"})': 1,
+        'sum(kube_pod_container_status_restarts_total{namespace="plain"})': 0,
+        'count(container_memory_working_set_bytes{pod=~"productpage-v1-.*",container="istio-proxy"} > 1e6)': 1,
+        'count(container_cpu_usage_seconds_total{pod=~"productpage-v1-.*",container="istio-proxy"} > 0)': 1,
+    }
+
+    def told() -> dict[str, float | None]:
+        return {query: float(found[0]["value"][1]) if (found := ask(prometheus, query)) else None for query in one}
+
+    assert eventually(lambda: told() == one, seconds=60, what="the values"), told()
 
 
 def test_the_queries_of_upstreams_dashboards(prometheus: Cluster) -> None:
