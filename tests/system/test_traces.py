@@ -1,4 +1,4 @@
-"""Traces, requests and traffic on a real mesh: Bookinfo with the trace store, seen through what a person would type."""
+"""Traces, requests, traffic and the graph on a real mesh: Bookinfo with its add-ons, seen through what a person would type; and days when they fail."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ spec:
   - providers: [{name: jaeger}]
     randomSamplingPercentage: 100
 """
+
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: default}
+spec: {mtls: {mode: STRICT}}
+"""
+WORKLOADS = {("productpage", "v1"), ("details", "v1"), ("reviews", "v1"), ("reviews", "v2"), ("reviews", "v3"), ("ratings", "v1")}
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +165,72 @@ def test_traffic_through_the_gateway_stops_by_itself(mesh: Cluster) -> None:
     assert sent["sent"] == 40
     assert set(sent["codes"]) == {"200", "404"}
     assert mesh.varka("traffic", "http://127.0.0.1:1", "--for", "1s", check=False).returncode == 1
+
+
+def test_a_graph_without_prometheus_says_so(mesh: Cluster) -> None:
+    """The reason and the command that mends it, with exit code 1."""
+    done = mesh.varka("graph", "-o", "json", check=False)
+    assert done.returncode == 1
+    shown = json.loads(done.stdout)
+    assert shown["edges"] == []
+    (reason,) = shown["reasons"]
+    assert reason.startswith("prometheus does not answer")
+    assert "kubectl apply -f samples/addons/prometheus.yaml" in reason
+
+
+def test_the_graph_shows_what_the_client_counted(mesh: Cluster) -> None:
+    """Every workload, edges with rates and codes, mutual TLS of all under STRICT, the share of errors, and nobody unknown."""
+    mesh.apply(STRICT)
+    mesh.apply((SAMPLES / "addons/prometheus.yaml").read_text().replace("scrape_interval: 15s, scrape_timeout: 10s", "scrape_interval: 2s, scrape_timeout: 2s"))
+    mesh.kubectl("wait", "--for=condition=Ready", "pod", "-n", "istio-system", "-l", "app=prometheus", "--timeout=90s", timeout=100)
+    eventually(lambda: mesh.varka("graph", "-n", "default", "--last", "6s", "-o", "json", check=False).returncode in (0, 1), what="an answer")
+    sent = json.loads(mesh.varka("traffic", "--rate", "20", "--for", "12s", "--errors", "25%", "-o", "json").stdout)
+    assert sent["sent"] == 240
+
+    def complete() -> Any:
+        shown = json.loads(mesh.varka("graph", "--last", "60s", "-o", "json", check=False).stdout)
+        names = {(one.get("app"), one.get("version")) for one in shown["nodes"]}
+        return shown if names >= WORKLOADS else None
+
+    shown = eventually(complete, seconds=40, what="all workloads in the graph")
+    nodes = [(one.get("app"), one.get("version")) for one in shown["nodes"]]
+    edges = {(nodes[one["source"]], nodes[one["target"]]): one for one in shown["edges"]}
+    page_edge = edges[("istio-ingressgateway", "latest"), ("productpage", "v1")]
+    for (source, target), edge in edges.items():
+        if source[0] is not None and target in WORKLOADS:
+            assert (edge["rate"] > 0, edge["mutual_tls"]) == (True, 1.0), (source, target, edge)
+    assert {("productpage", "v1")} == {source for source, target in edges if target[0] in {"details", "reviews"}}
+    codes: dict[str, float] = {}
+    for edge in edges.values():
+        if edge["source"] == page_edge["source"]:
+            for one in edge["responses"]:
+                codes[one["code"]] = codes.get(one["code"], 0.0) + one["rate"]
+    assert set(codes) == {"200", "404"}, edges
+    assert codes["404"] / sum(codes.values()) == pytest.approx(sent["codes"]["404"] / sent["sent"], abs=0.1)
+
+
+def test_the_add_ons_may_go_away(mesh: Cluster) -> None:
+    """`varka status` names each that is gone, with its mend, and the page never notices; both come back."""
+    eventually(lambda: mesh.status()["problems"] == [], seconds=60, what="nothing to complain about")
+    mesh.kubectl("scale", "deployment", "prometheus", "jaeger", "-n", "istio-system", "--replicas=0")
+    gone = ["prometheus does not run", "the trace store does not run"]
+    eventually(lambda: [one["what"].partition(":")[0] for one in mesh.status()["problems"]] == gone, seconds=60, what="two problems")
+    for _ in range(10):
+        assert page(mesh) == "200"
+    mesh.kubectl("scale", "deployment", "prometheus", "jaeger", "-n", "istio-system", "--replicas=1")
+    eventually(lambda: mesh.status()["problems"] == [], seconds=90, what="their return")
+
+
+def test_a_full_disk_of_the_trace_store_is_told(mesh: Cluster) -> None:
+    """Spans are dropped, `varka status` says why and what to do, and requests go on."""
+    volume = {"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "192Ki"}}
+    patch = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}, "template": {"spec": {"volumes": [volume]}}}}
+    mesh.kubectl("patch", "deployment", "jaeger", "-n", "istio-system", "-p", json.dumps(patch))
+    mesh.kubectl("rollout", "status", "deployment/jaeger", "-n", "istio-system", "--timeout=60s", timeout=70)
+
+    def told() -> Any:
+        assert set(json.loads(mesh.varka("traffic", "--rate", "30", "--for", "2s", "-o", "json").stdout)["codes"]) == {"200"}
+        return [one for one in mesh.status()["problems"] if "trace store is not ready (database or disk is full)" in one["what"]]
+
+    (problem,) = eventually(told, seconds=90, what="the disk's end")
+    assert problem["mend"] == "make room on its volume or let it keep less; it goes on by itself"
