@@ -31,7 +31,7 @@ class Block:
 
 
 def extract(guide: str, phases: tuple[int, ...]) -> list[Block]:
-    """The shell blocks of these phases, in order; one that opens an editor comes with the YAML block that follows."""
+    """The shell blocks of these phases, in order; one that opens an editor comes with the YAML or the script that follows."""
     found: list[Block] = []
     phase, count, language, lines, editing = 0, 0, None, [], ""
     for line in guide.splitlines():
@@ -45,13 +45,13 @@ def extract(guide: str, phases: tuple[int, ...]) -> list[Block]:
             lines.append(line)
         else:
             text = "\n".join(lines) + "\n"
-            if language == "bash" and phase in phases:
+            if phase in phases and editing and (language == "yaml" or (language == "bash" and text.startswith("#!"))):
+                found[-1] = Block(name=found[-1].name, commands=found[-1].commands, file=editing, text=text)
+                editing = ""
+            elif language == "bash" and phase in phases:
                 count += 1
                 editing = opened["file"] if (opened := _EDITOR.search(text)) else ""
                 found.append(Block(name=f"{phase}.{count}", commands=text, file=editing))
-            elif language == "yaml" and editing:
-                found[-1] = Block(name=found[-1].name, commands=found[-1].commands, file=editing, text=text)
-                editing = ""
             language = None
     return found
 
