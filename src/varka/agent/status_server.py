@@ -105,7 +105,7 @@ class StatusServer:
         url = f"http://{self._settings.ip}:{where.get('port') or '80'}/{(where.get('path') or '/metrics').lstrip('/')}"
         try:
             async with self._probes.get(url) as response:
-                return await response.text() if response.status == 200 else ""
+                return (await response.read()).decode(errors="replace") if response.status == 200 else ""
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.debug("no metrics of the application at %s: %s", url, error)
             return ""

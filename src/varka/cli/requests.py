@@ -51,6 +51,8 @@ def command(
         asyncio.run(_show(name, namespace, both=both, tail=tail, duration=duration / 1000, showing=showing))
     except (KeyboardInterrupt, TimeoutError):
         pass
+    if showing.unread:
+        raise BrokenPipeError
     if showing.lost:
         click.echo(f"{showing.lost} requests were left out: they came faster than they could be shown", err=True)
 
@@ -63,13 +65,19 @@ class _Showing:
         self._as_json = as_json
         self._left = limit
         self.lost = 0
+        self.unread = False
+        """Whether the program that read this has gone."""
 
     def show(self, request: Request) -> bool:
         """Print a request if it is wanted; whether to go on."""
         if not self._wanted.wants(request):
             return True
-        click.echo(_json(request) if self._as_json else _text(request))
-        sys.stdout.flush()
+        try:
+            click.echo(_json(request) if self._as_json else _text(request))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.unread = True
+            return False
         if self._left is not None:
             self._left -= 1
         return self._left is None or self._left > 0

@@ -8,6 +8,7 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
+from varka.base import bodies
 from varka.base.errors import VarkaError
 from varka.telemetry.graph.building import Sample
 
@@ -64,7 +65,7 @@ class Prometheus:
             async with self._session.post(
                 f"{self._url}/api/v1/query", data={"query": promql, "time": f"{time:.3f}"}, headers=headers, timeout=aiohttp.ClientTimeout(total=_TIMEOUT)
             ) as response:
-                body = await response.content.read(MAX_ANSWER)
+                body = await bodies.read(response.content, MAX_ANSWER)
         except TimeoutError as error:
             raise PrometheusError(f"{self._url} did not answer within {_TIMEOUT:.0f} s") from error
         except aiohttp.ClientConnectorError as error:

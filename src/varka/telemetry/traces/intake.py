@@ -114,9 +114,8 @@ class Intake:
             self.trouble = ""
 
     def _clear(self) -> None:
-        oldest = time.time_ns() - int(self._settings.max_age * 1e9)
         try:
-            metrics.EXPIRED.inc(self._store.expire(oldest, self._settings.max_bytes))
+            metrics.EXPIRED.inc(self._store.expire(time.time_ns(), int(self._settings.max_age * 1e9), self._settings.max_bytes))
             metrics.BYTES.set(self._store.size())
         except sqlite3.Error as error:
             _log.warning("old spans cannot be removed: %s", error)

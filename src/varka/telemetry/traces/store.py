@@ -31,6 +31,9 @@ _VERSION = 1
 _BATCH = 5000
 """Rows that one step of clearing removes: short enough that writing goes on in between."""
 
+_SKEW = 3600 * 1_000_000_000
+"""How far ahead (ns) another machine's clock may be."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Span).decode
 
@@ -78,16 +81,19 @@ class Store:
                 [(*operation, last) for operation, last in operations.items()],
             )
 
-    def expire(self, oldest: int, max_bytes: int) -> int:
-        """Remove what began before `oldest` (ns), then the oldest until at most `max_bytes` are in use; how many spans went."""
-        removed = self._remove("start < ?", (oldest,))
+    def expire(self, now: int, max_age: int, max_bytes: int) -> int:
+        """Remove what began longer than `max_age` ago (ns), then the oldest until at most `max_bytes` are in use; how many spans went.
+
+        Spans of the future, which a clock ahead of ours has sent, go first of all: new ones would otherwise make room for them.
+        """
+        removed = self._remove("start < ?", (now - max_age,))
         while self.size() > max_bytes:
-            gone = self._remove_oldest()
+            gone = self._remove_oldest(now + _SKEW)
             if not gone:
                 break
             removed += gone
         with self._database:
-            self._database.execute("DELETE FROM operations WHERE last < ?", (oldest,))
+            self._database.execute("DELETE FROM operations WHERE last < ?", (now - max_age,))
         return removed
 
     def size(self) -> int:
@@ -111,11 +117,17 @@ class Store:
             if gone < _BATCH:
                 return removed
 
-    def _remove_oldest(self) -> int:
+    def _remove_oldest(self, latest: int) -> int:
+        """A batch of those after `latest`, which is in the future, or else of the oldest."""
         with self._database:
-            return self._database.execute(
-                "DELETE FROM spans WHERE (trace_id, span_id, kind) IN (SELECT trace_id, span_id, kind FROM spans ORDER BY start LIMIT ?)", (_BATCH,)
-            ).rowcount
+            for chosen in ("WHERE start > ? ORDER BY start DESC", "WHERE start <= ? ORDER BY start"):
+                gone = self._database.execute(
+                    f"DELETE FROM spans WHERE (trace_id, span_id, kind) IN (SELECT trace_id, span_id, kind FROM spans {chosen} LIMIT {_BATCH})",  # noqa: S608
+                    (latest,),
+                ).rowcount
+                if gone:
+                    return gone
+        return 0
 
 
 @contextmanager

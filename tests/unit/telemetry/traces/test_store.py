@@ -43,7 +43,7 @@ def test_what_is_too_old_goes_and_its_operations_with_it(tmp_path: Path) -> None
     """Retention by age."""
     store = Store(tmp_path / "traces.db")
     store.write([span(1, trace=1, start=100, service="old"), span(2, trace=2, start=200, service="new")])
-    assert store.expire(150, 1 << 40) == 1
+    assert store.expire(250, 100, 1 << 40) == 1
     assert reading.Reader(store.path).services() == ["new"]
     assert store.count() == 1
     store.close()
@@ -54,13 +54,29 @@ def test_the_oldest_go_when_the_store_is_too_large(tmp_path: Path) -> None:
     store = Store(tmp_path / "traces.db")
     store.write(span(number, trace=number, start=number, name="x" * 500) for number in range(1, 12_001))
     before = store.size()
-    removed = store.expire(0, before // 2)
+    removed = store.expire(12_000, 12_000, before // 2)
     assert removed in (5000, 10_000)
     assert store.size() <= before // 2
     reader = reading.Reader(store.path)
     assert reader.trace(spans.trace_id("1")) is None
     assert reader.trace(spans.trace_id(f"{12_000:x}")) is not None
     store.close()
+
+
+def test_spans_of_the_future_make_room_first(tmp_path: Path) -> None:
+    """A clock that was ahead for a while cannot fill the store so that new spans go at once; as long as there is room, they stay."""
+    now, hour = 1_000 * 3600 * 10**9, 3600 * 10**9
+    store = Store(tmp_path / "traces.db")
+    store.write(span(number, trace=1, start=now + 24 * hour + number, name="x" * 500) for number in range(1, 5001))
+    store.write([span(1, trace=2, start=now - hour), span(2, trace=2, start=now), span(3, trace=2, start=now + hour // 2)])
+    assert store.expire(now, 48 * hour, 1 << 40) == 0
+    assert store.expire(now, 48 * hour, store.size() // 2) == 5000
+    reader = reading.Reader(store.path)
+    assert reader.trace(spans.trace_id("1")) is None
+    kept = reader.trace(spans.trace_id("2"))
+    store.close()
+    assert kept is not None
+    assert [one.start for one in kept.spans] == [now - hour, now, now + hour // 2]
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from varka.base import bodies
 from varka.client.api import Api, Object
 from varka.cluster.apiserver import services
 from varka.cluster.apiserver.admission.webhook_rules import Webhook
@@ -97,7 +98,7 @@ class WebhookClient:
         for last in (False, True):
             try:
                 async with session.post(url, data=body, ssl=context, headers=headers, allow_redirects=False) as answer:
-                    return answer.status, await answer.content.read(MAX_ANSWER) if answer.content_length is None else await answer.read()
+                    return answer.status, await bodies.read(answer.content, MAX_ANSWER)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # a kept connection may have been closed by the other side just now; a new one tells the truth
                 if last or isinstance(error, aiohttp.ClientConnectorError):
