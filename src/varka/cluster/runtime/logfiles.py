@@ -60,15 +60,13 @@ def stored(path: Path) -> Iterator[Entry]:
 
 
 def chosen(entries: Iterator[Entry], options: LogOptions) -> list[Entry]:
-    """What `since` and `tail` leave."""
+    """What `since` and `tail` leave. All entries are taken, also for a tail of nothing: a follower goes on from where that ends."""
     from collections import deque
 
     wanted = (entry for entry in entries if options.since is None or moment(entry.stamp) >= options.since)
     if options.tail_lines is None:
         return list(wanted)
-    if options.tail_lines <= 0:
-        return []
-    kept: deque[list[Entry]] = deque(maxlen=options.tail_lines)
+    kept: deque[list[Entry]] = deque(maxlen=max(0, options.tail_lines))
     open_line: list[Entry] | None = None
     for entry in wanted:
         if open_line is None:

@@ -101,6 +101,24 @@ async def test_follow_across_a_rotation(log: Path, monkeypatch: pytest.MonkeyPat
     assert bytes(received) == b"three\nfour\nfive\nsix\n"
 
 
+async def test_following_from_the_end_leaves_out_what_is_there(log: Path) -> None:
+    """`--tail=0 -f` begins with the next line, though a file of before a rotation is there too."""
+    log.with_name("0.log.1").write_bytes(line(0, "nought"))
+    written = False
+
+    def ended() -> bool:
+        nonlocal written
+        if not written:
+            with log.open("ab") as more:
+                more.write(line(4, "four"))
+            written = True
+            return False
+        return True
+
+    wanted = LogOptions(container="c", follow=True, tail_lines=0)
+    assert b"".join([chunk async for chunk in logfiles.read(log, wanted, ended)]) == b"four\n"
+
+
 async def test_follow_stops_at_its_limit(log: Path) -> None:
     """Also when the container runs on."""
     assert await asyncio.wait_for(read(log, ended=False, follow=True, limit_bytes=4), 5) == b"one\n"
