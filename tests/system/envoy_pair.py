@@ -52,6 +52,7 @@ from varka.model.telemetry import (
 )
 from varka.model.traffic import (
     Abort,
+    Cors,
     DirectResponse,
     GatewayServer,
     HeaderOperations,
@@ -253,6 +254,7 @@ def configurations() -> dict[str, ProxyView]:
     routes = views.rules(
         "web",
         rule("/abort", destinations=(views.to("web", port=9080),), abort=Abort(http_status=418)),
+        rule("/shared", destinations=(views.to("web", port=9080),), cors=Cors(allow_origins=(StringMatch(kind=MatchKind.EXACT, value="https://example.com"),))),
         rule("/old", redirect=Redirect(uri="/new", code=302)),
         rule("/direct", direct_response=DirectResponse(status=203, body=b"here")),
         rule(
@@ -466,6 +468,8 @@ def act() -> dict[str, Any]:
         "wrong-identity": fetch("10.96.0.11", 9081, "/", host="closed:9081"),
         "unknown-host": fetch(SERVER, 9080, "/", host="unknown"),
         "abort": fetch(VIP, 9080, "/abort"),
+        "cors": fetch(VIP, 9080, "/shared", headers={"origin": "https://example.com"}),
+        "no-cors": fetch(VIP, 9080, "/", headers={"origin": "https://example.com"}),
         "redirect": fetch(VIP, 9080, "/old"),
         "direct": fetch(VIP, 9080, "/direct"),
         "rewrite": fetch(VIP, 9080, "/rewrite/x"),

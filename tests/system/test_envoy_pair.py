@@ -104,6 +104,13 @@ def test_rules_of_a_virtual_service(seen: Any) -> None:
     assert (rewritten["path"], rewritten["headers"]["x-set"]) == ("/rewritten/x", "yes")
 
 
+def test_filters_work_where_routes_ask_for_them(seen: Any) -> None:
+    """A fault and CORS happen on the routes that have them, and on no other."""
+    assert (seen["abort"]["status"], seen["rewrite"]["status"]) == (418, 200)
+    assert (seen["cors"]["status"], seen["cors"]["headers"].get("access-control-allow-origin")) == (200, "https://example.com")
+    assert (seen["no-cors"]["status"], "access-control-allow-origin" in seen["no-cors"]["headers"]) == (200, False)
+
+
 def test_a_gateway_speaks_mesh_mtls(seen: Any) -> None:
     """A request through the gateway reaches the workload under the gateway's identity."""
     headers = json.loads(seen["gateway"]["body"])["headers"]

@@ -100,7 +100,7 @@ def _manager(server: GatewayServer, view: ProxyView, tls_on: bool) -> Any:
     settings = http_connection_manager.Settings(
         place=http_connection_manager.Place.GATEWAY,
         stat_prefix=f"outbound_0.0.0.0_{server.target_port}",
-        filters=[*_security(view), *http_filters.OUTBOUND],
+        filters=[*_security(view), *http_filters.GATEWAY],
         rds=gateway_routes.route_name(server),
         side=view.telemetry.client,
         stats=stats.of_requests_sent(view.telemetry.client.metrics),

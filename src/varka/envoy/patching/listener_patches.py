@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from varka.envoy import messages
+from varka.envoy.listeners import http_filters
 from varka.envoy.patching import changing, matching, route_patches, values
 from varka.envoy.patching.changing import Record
 from varka.model.patches import Context, Operation, Patch, Place
@@ -172,7 +173,9 @@ def _manager(listener: Any, chain: Any, network_filter: Any, work: Work) -> None
     if not wanted and not routed:
         return
     manager = values.unpacked(network_filter.typed_config)
-    items = list(manager.http_filters)
+    before = [_copy(item) for item in manager.http_filters]
+    http_filters.awake(before)
+    items = before
     for patch in wanted:
         name = patch.listener.sub_filter if patch.listener is not None else ""
         changed = changing.elements(
@@ -183,7 +186,7 @@ def _manager(listener: Any, chain: Any, network_filter: Any, work: Work) -> None
             work.record,
         )
         items = _routed(changed, items, patch, work.record)
-    if wanted:
+    if items != before:
         changing.replace_all(manager.http_filters, items)
     if routed and manager.HasField("route_config"):
         route_patches.apply(manager.route_config, work)

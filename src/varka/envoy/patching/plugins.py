@@ -23,6 +23,7 @@ from google.protobuf import wrappers_pb2
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
+from varka.envoy.listeners import http_filters
 from varka.envoy.patching import changing, listener_patches, values
 from varka.model.patches import Context, Extensions, Module, Phase
 
@@ -102,6 +103,7 @@ def _into_manager(network_filter: Any, modules: list[Module]) -> None:
         return
     manager = values.unpacked(network_filter.typed_config)
     items = list(manager.http_filters)
+    http_filters.awake(items)
     for phase in Phase:
         found = [_http_filter(module) for module in modules if module.phase is phase]
         at = _place(items, phase)

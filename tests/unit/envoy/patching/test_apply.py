@@ -133,3 +133,16 @@ def test_a_listener_of_another_kind_of_proxy_is_not_touched() -> None:
     plain = generate.generate(sidecar())
     assert sorted(plain.listeners.keys() - config.listeners.keys()) == ["virtualInbound"]
     assert config.applied == frozenset({("default/f", 1)})  # fmt: skip
+
+
+def test_filters_wait_for_their_routes_unless_others_are_put_in() -> None:
+    """Faults and CORS are off until a route says something of them; beside a filter that may change the route they always work."""
+    match = {"context": "SIDECAR_OUTBOUND", "listener": {"filterChain": {"filter": {"name": MANAGER, "subFilter": {"name": "envoy.filters.http.router"}}}}}
+    lua = {"name": "lua", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}}
+    for view, expected in (
+        (sidecar(), ["envoy.filters.http.fault", "envoy.filters.http.cors"]),
+        (sidecar(patch("HTTP_FILTER", "INSERT_BEFORE", lua, match)), []),
+    ):
+        (chain, *_) = dump.to_dict(generate.generate(view).listeners["0.0.0.0_9080"])["filterChains"]
+        (manager,) = (item["typedConfig"] for item in chain["filters"] if item["name"] == MANAGER)
+        assert [item["name"] for item in manager["httpFilters"] if item.get("disabled")] == expected
