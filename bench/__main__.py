@@ -51,15 +51,17 @@ def main() -> int:
     """The exit code: 1 when a measurement failed; a missed budget is no failure."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the project promises about speed and size.")
     parser.add_argument("--only", action="append", choices=tuple(registry.MEASUREMENTS), help="take this measurement only; may be repeated")
+    parser.add_argument("--all", action="store_true", help="also take the measurements that take minutes: " + ", ".join(sorted(registry.BY_REQUEST)))
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--name", default=time.strftime("%Y%m%d-%H%M%S"), help="name of the file under bench/results")
     parser.add_argument("--markdown", action="store_true", help="print the table for a document")
     options = parser.parse_args()
     about = machine()
     context = Context(quick=options.quick)
+    chosen = options.only or [name for name in registry.MEASUREMENTS if options.all or name not in registry.BY_REQUEST]
     outcomes: list[Outcome] = []
     try:
-        outcomes += [measure(name, context) for name in options.only or registry.MEASUREMENTS]
+        outcomes += [measure(name, context) for name in chosen]
     finally:
         context.close()
     about["load_at_end"] = round(os.getloadavg()[0], 2)

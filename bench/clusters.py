@@ -46,13 +46,13 @@ class Cluster:
         return int((state.read_json(self.folder.supervisor_file) or {})["pid"])
 
 
-def timed(arguments: list[str], environment: dict[str, str], given: str | None = None) -> tuple[float, str]:
-    """Run a command: seconds and output; Failed with its last words."""
+def timed(arguments: list[str], environment: dict[str, str], given: str | None = None, patience: float = PATIENCE) -> tuple[float, str]:
+    """Run a command: seconds and output; Failed with its last words, or when it takes longer than `patience` seconds."""
     started = time.monotonic()
     try:
-        done = subprocess.run(arguments, env=environment, input=given or "", capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(arguments, env=environment, input=given or "", capture_output=True, text=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{' '.join(arguments[-3:])} did not end within {PATIENCE} s") from error
+        raise Failed(f"{' '.join(arguments[-3:])} did not end within {patience:.0f} s") from error
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines()
         raise Failed(f"{' '.join(arguments[-3:])}: {' '.join(words[-2:])}"[:300])

@@ -33,14 +33,14 @@ from varka.identity.spiffe import SpiffeId
 from varka.xds import types
 from varka.xds.streams import Outcome
 
-PATIENCE = 120.0
 ACCOUNT = "s0"
 
 
 class Acknowledgements:
     """Counts which proxies have acknowledged a type since `expect`, by listening to the pusher."""
 
-    def __init__(self, istiod: Istiod) -> None:
+    def __init__(self, istiod: Istiod, patience: float) -> None:
+        self._patience = patience
         self.pusher = istiod.pusher
         self._answered = istiod.pusher.answered
         self._type = ""
@@ -56,7 +56,7 @@ class Acknowledgements:
 
     async def wait(self) -> float:
         """When the last one came (monotonic)."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             await self._done.wait()
         return self.at
 
@@ -76,7 +76,7 @@ class Run:
         self.options = options
         self.api = FakeApi(SystemClock())
         self.istiod = Istiod(self.api, Settings(bind="127.0.0.1", secure_port=0, monitoring_port=0, webhook_port=0))
-        self.acks = Acknowledgements(self.istiod)
+        self.acks = Acknowledgements(self.istiod, options.patience)
         self.found: dict[str, Any] = {}
         self.proxies = 0
 
@@ -133,7 +133,7 @@ class Run:
             found = list(self.istiod.pusher.clients.values())
             return len(found) == count and all(len(client.state.types) >= 4 and client.settled for client in found)
 
-        await self._until(configured, PATIENCE * 2)
+        await self._until(configured, self.options.patience * 2)
         self._end(profile)
         self.found["connect_seconds"] = time.monotonic() - started
         self.found["connect_cpu_seconds"] = self._cpu() - used
@@ -174,7 +174,7 @@ class Run:
         started = time.monotonic()
         self.api.change(resources.CONFIGMAPS, "istio", "istio-system", data=mesh_objects.mesh_config(seconds))
         await self.acks.wait()
-        await self._until(lambda: all(client.settled for client in self.istiod.pusher.clients.values()), PATIENCE)
+        await self._until(lambda: all(client.settled for client in self.istiod.pusher.clients.values()), self.options.patience)
         return time.monotonic() - started
 
     async def _steady(self) -> float:
@@ -239,9 +239,11 @@ def main() -> None:
     parser.add_argument("--full-pushes", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between changes")
     parser.add_argument("--steady", type=float, default=10.0, help="seconds of one change a second")
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds that any one thing may take; connecting twice as many")
     parser.add_argument("--profile", choices=("", "connect", "endpoint", "route"), default="")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     run = Run(options)
     print(json.dumps(uvloop.run(run.measure())))
 

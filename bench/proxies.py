@@ -42,6 +42,8 @@ KEPT = 512
 END = re.compile(rb"\x22.(type\.googleapis\.com/[\w.]+)(?:\x32[^\x2a]*)?\x2a\x08([0-9a-f]{8})$", re.DOTALL)
 """How a response ends: its type, names that were removed (none in these measurements), its nonce."""
 ENABLE_PUSH, INITIAL_WINDOW = 2, 4
+AT_ONCE = 200
+"""Handshakes under way. Of more proxies, an Envoy that is not served within ten seconds would try again a little later."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -213,18 +215,15 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[str] = loop.create_future()
     shared = Shared(HOST)
-    made = (
-        loop.create_connection(
-            lambda number=number: SimulatedProxy(number, shared, failed),  # type: ignore[misc]
-            host,
-            int(port),
-            ssl=security,
-            server_hostname=HOST,
-            ssl_handshake_timeout=60.0,
-        )
-        for number in range(settings["count"])
-    )
-    connecting = asyncio.gather(*made)
+    handshakes = asyncio.Semaphore(AT_ONCE)
+
+    async def connect(number: int) -> None:
+        async with handshakes:
+            await loop.create_connection(
+                lambda: SimulatedProxy(number, shared, failed), host, int(port), ssl=security, server_hostname=HOST, ssl_handshake_timeout=60.0
+            )
+
+    connecting = asyncio.gather(*(connect(number) for number in range(settings["count"])))
     input_ended = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
     await asyncio.wait([input_ended, failed], return_when=asyncio.FIRST_COMPLETED)
     if failed.done() and not input_ended.done():

@@ -27,4 +27,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "routes": convergence.routes,
     "full-push": convergence.full_push,
     "control-plane": convergence.cost,
+    "many-proxies": convergence.many,
 }
+BY_REQUEST = frozenset({"many-proxies"})
+"""Measurements that take minutes: only with `--all`, or by name."""
