@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.system.clusters import Cluster, eventually
+from tests.system.clusters import PROGRAMS, Cluster, eventually
 
 from varka.cluster import state
 
@@ -91,6 +92,16 @@ def test_a_state_folder_that_cannot_be_written_is_named(fresh_cluster: Make) -> 
     assert done.returncode == 1
     assert f"the state folder {cluster.folder.root} cannot be written" in done.stderr
     assert "VARKA_HOME" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root to give up what makes namespaces")
+def test_forbidden_namespaces_are_told_before_anything_is_done(fresh_cluster: Make) -> None:
+    """Who may not make a user namespace learns it from `up`, with the mend, and nothing is there afterwards."""
+    cluster = fresh_cluster("forbidden")
+    done = cluster.run("setpriv", "--bounding-set=-all", "--inh-caps=-all", str(PROGRAMS / "varka"), "up", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this machine lacks what a cluster needs (user namespaces: ") and "\nhint: " in done.stderr
+    assert list(cluster.home.iterdir()) == []
 
 
 def test_keep_continues_with_the_stored_objects(fresh_cluster: Make) -> None:

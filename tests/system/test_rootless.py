@@ -129,6 +129,16 @@ def test_a_port_that_only_root_may_open_is_told(ordinary: Ordinary) -> None:
     assert port["port"] == 80 and port["error"]
 
 
+def test_a_state_folder_that_is_read_only_is_named(ordinary: Ordinary) -> None:
+    """A second cluster whose state cannot be written does not begin."""
+    closed_home = ordinary.home / "closed"
+    closed_home.mkdir(mode=0o555)
+    done = ordinary.run("env", f"VARKA_HOME={closed_home}", str(PROGRAMS / "varka"), "up", "--name", "second", check=False)
+    assert done.returncode == 1
+    assert f"the state folder {closed_home / 'second'} cannot be written" in done.stderr and "VARKA_HOME" in done.stderr
+    assert list(closed_home.iterdir()) == []
+
+
 def test_down_leaves_nothing(ordinary: Ordinary) -> None:
     """No process of the user's cluster is there afterwards."""
     ordinary.varka("down")
