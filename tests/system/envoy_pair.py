@@ -287,6 +287,9 @@ def configurations() -> dict[str, ProxyView]:
         AuthorizationPolicy(
             name="no-secret", namespace="default", action=Action.DENY, rules=(Rule(operations=(Operation(paths=("/secret*",), ports=("9080",)),)),)
         ),
+        AuthorizationPolicy(
+            name="tried", namespace="default", action=Action.DENY, dry_run=True, rules=(Rule(operations=(Operation(paths=("/b3",), ports=("9080",)),)),)
+        ),
     )
     server_mesh = replace(mesh, proxy_listen_port=25001)
     client_mesh = replace(mesh, proxy_inbound_listen_port=25006)

@@ -207,6 +207,9 @@ def test_traces_go_on_in_both_forms(seen: Any) -> None:
     (span,) = (one for one in seen["zipkin"] if one["traceId"] == B3)
     assert (span["kind"], span["parentId"], span["localEndpoint"]["serviceName"]) == ("SERVER", "00f067aa0ba902b7", "web.default")
     assert (span["tags"]["istio.mesh_id"], span["tags"]["http.status_code"], span["tags"]["upstream_cluster"]) == ("cluster.local", "200", "inbound|9080||")
+    dry = "istio.authorization.dry_run.deny_policy"
+    assert (span["tags"][f"{dry}.name"], span["tags"][f"{dry}.result"]) == ("ns[default]-policy[tried]-rule[0]", "denied")
+    assert not any(name.startswith("istio.authorization.dry_run.allow") for name in span["tags"])
     headers = json.loads(seen["b3"]["body"])["headers"]
     assert (headers["x-b3-traceid"], headers["x-b3-sampled"], headers["traceparent"].split("-")[1]) == (B3, "1", B3)
 

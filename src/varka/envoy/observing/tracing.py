@@ -14,6 +14,7 @@ from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2, zipkin_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from envoy.extensions.tracers.opentelemetry.resource_detectors.v3 import environment_resource_detector_pb2
+from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
@@ -34,6 +35,13 @@ ISTIO_TAGS = {
     "istio.namespace": "namespace",
 }
 """Tag of every span → what the proxy says of itself."""
+RBAC = "envoy.filters.http.rbac"
+DRY_RUN_TAGS = {
+    f"istio.authorization.dry_run.{action}_policy.{part}": f"istio_dry_run_{action}_{key}"
+    for action in ("allow", "deny")
+    for part, key in (("name", "shadow_effective_policy_id"), ("result", "shadow_engine_result"))
+}
+"""Tag of a request that policies in dry run were asked about → the key under which the RBAC filter tells what they would have said."""
 
 
 def apply(manager: Any, tracing: Tracing | None, gateway: bool) -> None:
@@ -63,8 +71,15 @@ def _settings(tracing: Tracing, gateway: bool) -> Any:
 
 def _tags(tracing: Tracing) -> list[Any]:
     found = {name: Tag(tag=name, environment=Tag.Environment(name=peer_facts.FACTS[fact])) for name, fact in ISTIO_TAGS.items() if tracing.istio_tags}
+    found.update((name, _told(name, key)) for name, key in DRY_RUN_TAGS.items())
     found.update((tag.name, _tag(tag)) for tag in tracing.custom_tags)
     return [found[name] for name in sorted(found)]
+
+
+def _told(name: str, key: str) -> Any:
+    """A tag of what the RBAC filter noted of the request; none where it noted nothing."""
+    where = metadata_pb2.MetadataKey(key=RBAC, path=[metadata_pb2.MetadataKey.PathSegment(key=key)])
+    return Tag(tag=name, metadata=Tag.Metadata(kind=metadata_pb2.MetadataKind(request=metadata_pb2.MetadataKind.Request()), metadata_key=where))
 
 
 def _tag(tag: CustomTag) -> Any:
