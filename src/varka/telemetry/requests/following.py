@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from varka.base.errors import VarkaError
@@ -17,6 +18,7 @@ from varka.client import resources
 from varka.client.api import Object
 from varka.client.informers import Informers, Key, key_of
 from varka.telemetry.requests import parsing
+from varka.telemetry.requests.callers import Callers
 from varka.telemetry.requests.record import Line, Request, Workload
 
 _log = logging.getLogger("varka.requests")
@@ -25,6 +27,9 @@ QUEUE = 5000
 """Requests that may wait for the reader."""
 _PAUSE = 1.0
 """Seconds before a log that ended or was refused is asked for again."""
+HOLD_SECONDS = 2.5
+"""How long a forwarded request waits for its caller's line; Envoy writes its log once a second."""
+_LOOK_SECONDS = 0.25
 
 
 class Logs(Protocol):
@@ -47,6 +52,7 @@ class Follower:
         self._addresses: dict[str, Workload] = {}
         self._proxies: set[str] = set()
         self._gateways: set[str] = set()
+        self._callers = Callers(HOLD_SECONDS)
         self.lost = 0
         """Requests left out because the reader was too slow."""
 
@@ -56,9 +62,11 @@ class Follower:
         async with asyncio.TaskGroup() as group:
             handler: Callable[[Object | None, Object | None], None] = lambda old, new: self._changed(group, old, new)  # noqa: E731
             self._pods.add_handler(handler)
+            releasing = group.create_task(self._release())
             try:
                 yield self._requests()
             finally:
+                releasing.cancel()
                 for task in self._tasks.values():
                     task.cancel()
 
@@ -106,13 +114,40 @@ class Follower:
     def _tell(self, reporter: Workload, line: Line) -> None:
         # What no filter chain took names no cluster: then the caller's address tells which side of the proxy it is.
         inbound = line.direction == "inbound" or (not line.upstream_cluster and self._whose(line.downstream_remote_address).pod != reporter.pod)
-        if not self._both and not inbound and _host(line.upstream_host) in self._proxies:
-            return
+        if not inbound and _host(line.upstream_host) in self._proxies:
+            if line.x_forwarded_for:
+                for request in self._callers.called((line.request_id, _host(line.upstream_host)), reporter):
+                    self._put(replace(request, source=reporter))
+            if not self._both:
+                return
         # A sidecar's own application may pass an X-Forwarded-For on, which Envoy takes for the caller's address.
         source = self._whose(line.downstream_remote_address) if inbound or reporter.pod in self._gateways else reporter
         destination = reporter if inbound else self._destination(line)
+        request = Request(line=line, source=source, destination=destination, reporter=reporter)
+        if inbound and line.x_forwarded_for and line.downstream_remote_address.endswith(":0") and reporter.pod not in self._gateways:
+            self._put_forwarded(request)
+        else:
+            self._put(request)
+
+    def _put_forwarded(self, request: Request) -> None:
+        own = next((address for address, workload in self._addresses.items() if workload == request.reporter), "")
+        key = (request.line.request_id, own)
+        caller = self._callers.caller(key)
+        if caller is not None:
+            self._put(replace(request, source=caller))
+            return
+        for crowded_out in self._callers.hold(key, request, asyncio.get_running_loop().time()):
+            self._put(crowded_out)
+
+    async def _release(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for request in self._callers.overdue(asyncio.get_running_loop().time()):
+                self._put(request)
+
+    def _put(self, request: Request) -> None:
         try:
-            self._queue.put_nowait(Request(line=line, source=source, destination=destination, reporter=reporter))
+            self._queue.put_nowait(request)
         except asyncio.QueueFull:
             self.lost += 1
 

@@ -40,6 +40,7 @@ class Line:
     bytes_received: int = 0
     bytes_sent: int = 0
     duration: int = 0
+    x_forwarded_for: str = ""
     user_agent: str = ""
     request_id: str = ""
     authority: str = ""

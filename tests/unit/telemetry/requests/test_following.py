@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from tests.fakes.api import FakeApi
 
 from varka.client import resources
@@ -113,6 +114,37 @@ async def test_callers_outside_of_the_mesh_are_told_by_address_and_callees_by_na
         ("/3", "plain.default", "shop.default"),
         ("/4", "shop.default", "example.org"),
     ]
+
+
+FORWARDED = FIELDS.replace('"-" "curl" "id"', '"192.0.2.7" "curl" "{request}"')
+
+
+def forwarded(path: str, request: str, *, cluster: str, upstream: str, remote: str) -> bytes:
+    """A line of a request that came with X-Forwarded-For."""
+    fields = FORWARDED.format(authority="a", upstream=upstream, cluster=cluster, local="9.9.9.9", remote=remote, request=request)
+    return f'[2026-01-31T12:00:00.123Z] "GET {path} HTTP/1.1" 200{fields.replace(remote + ":5", remote)}'.encode()
+
+
+async def test_the_caller_of_a_forwarded_request_is_the_proxy_that_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The callee's log has the first sender's address; a gateway's own line tells better. Where none does, the address stands."""
+    monkeypatch.setattr(following, "HOLD_SECONDS", 0.6)
+    pods = [pod("gateway", "10.0.0.3", router=True), pod("shop", "10.0.0.2")]
+    lines = {
+        "gateway": [forwarded("/1", "one", cluster=OUTBOUND, upstream="10.0.0.2:80", remote="192.0.2.7:4000")],
+        "shop": [
+            forwarded("/1", "one", cluster=INBOUND, upstream="10.0.0.2:80", remote="192.0.2.7:0"),
+            forwarded("/2", "two", cluster=INBOUND, upstream="10.0.0.2:80", remote="192.0.2.7:0"),
+        ],
+    }
+    expected = [("/1", "gateway.default", "shop.default", "shop"), ("/2", "192.0.2.7", "shop.default", "shop")]
+    for order in (pods, pods[::-1]):
+        found, _ = await requests(order, lines, 2)
+        assert [(one.line.path, one.source.label, one.destination.label, one.reporter.pod) for one in found] == expected
+    found, _ = await requests(pods, lines, 3, both=True)
+    assert [(one.line.path, one.source.label, one.reporter.pod) for one in found if one.line.path == "/1"] in (
+        [("/1", "gateway.default", "shop"), ("/1", "192.0.2.7", "gateway")],
+        [("/1", "192.0.2.7", "gateway"), ("/1", "gateway.default", "shop")],
+    )
 
 
 async def test_a_reader_that_is_too_slow_loses_requests_not_memory() -> None:
