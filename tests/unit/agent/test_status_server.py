@@ -69,6 +69,8 @@ async def pod(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pod]:
         seen.append(request)
         if request.path == "/moved":
             return web.Response(status=302, headers={"Location": "/elsewhere"})
+        if request.path == "/latin":
+            return web.Response(body=b'own{name="sp\xe4t"} 1\n', content_type="text/plain")
         return web.Response(status=500 if request.path == "/broken" else 200, text="# TYPE own counter\nown 1")
 
     async with loopback.envoy_admin() as envoy, loopback.serving(application) as port, aiohttp.ClientSession() as client:
@@ -170,6 +172,13 @@ async def test_metrics_are_merged(pod: Pod) -> None:
     assert '\nistio_requests_total{a="b"} 5\n' in text
     assert text.endswith("# TYPE own counter\nown 1\n")
     assert pod.seen[0].path == "/own"
+
+
+async def test_metrics_that_are_no_utf_8_do_not_cost_those_of_envoy(pod: Pod) -> None:
+    """The application's mistake is shown as such, beside everything else."""
+    pod.settings.prometheus["path"] = "/latin"  # type: ignore[index]
+    pod.envoy.prometheus = 'envoy_istio_requests_total{a="b"} 5\n'
+    assert await pod.get("/stats/prometheus") == (200, 'istio_requests_total{a="b"} 5\nown{name="sp\ufffdt"} 1\n')
 
 
 async def test_metrics_of_envoy_alone(pod: Pod) -> None:

@@ -33,7 +33,7 @@ def istio(text: str) -> str:
     lines: list[str] = []
     messages: dict[str, int] = {}
     places: dict[str, int] = {}
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n"):
         if "envoy_istio_" not in line:
             lines.append(line)
         elif "_messages_total" in line:

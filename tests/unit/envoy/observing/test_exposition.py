@@ -63,3 +63,19 @@ def test_series_without_the_label_that_told_them_apart() -> None:
     assert exposition.istio("# TYPE envoy_istio_requests_total counter\n" + lines) == (
         '# TYPE istio_requests_total counter\nistio_requests_total{reporter="destination",source_app="web"} 7\n'
     )
+
+
+def test_a_line_ends_only_at_a_newline() -> None:
+    """Labels may have any Unicode, and so what other texts take for the end of a line."""
+    odd = 'späť\u2028🕸\u0085\x0b\x0c\x1c\\n\\"\\\\'
+    text = f'envoy_cluster_upstream_cx_active{{envoy_cluster_name="{odd}"}} 1\nenvoy_istio_requests_total{{source_app="{odd}"}} 3\n'
+    assert exposition.istio(text) == f'envoy_cluster_upstream_cx_active{{envoy_cluster_name="{odd}"}} 1\nistio_requests_total{{source_app="{odd}"}} 3\n'
+
+
+def test_fifty_thousand_series() -> None:
+    """Each is there once, with its value, and the second half is added to the series that it became."""
+    text = "".join(f'envoy_istio_requests_total{{source_app="a{number % 40_000}"}} {number}\n' for number in range(50_000))
+    lines = exposition.istio(text).splitlines()
+    assert len(lines) == 40_000
+    assert lines[9_999] == f'istio_requests_total{{source_app="a9999"}} {9_999 + 49_999}'
+    assert lines[10_000] == 'istio_requests_total{source_app="a10000"} 10000'
