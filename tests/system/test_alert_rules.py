@@ -43,8 +43,16 @@ def test_the_alerts_fire_when_they_should(promtool: str, folder: Path) -> None:
 def test_every_alert_is_tested(folder: Path) -> None:
     """No alert of the add-on is without a case that makes it fire."""
     rules = [rule for group in yaml.safe_load((folder / "alerting_rules.yml").read_text())["groups"] for rule in group["rules"]]
-    tested = [one for test in yaml.safe_load((folder / "tests.yaml").read_text())["tests"] for one in test["alert_rule_test"]]
+    tested = [one for test in yaml.safe_load((folder / "tests.yaml").read_text())["tests"] for one in test.get("alert_rule_test", ())]
     assert {rule["alert"] for rule in rules} == {one["alertname"] for one in tested if one["exp_alerts"]}
+
+
+def test_every_recorded_series_is_tested(folder: Path) -> None:
+    """No recording rule of the add-on is without an expectation of its values."""
+    rules = [rule["record"] for group in yaml.safe_load((folder / "recording_rules.yml").read_text())["groups"] for rule in group["rules"]]
+    tests = yaml.safe_load((folder / "tests.yaml").read_text())["tests"]
+    asked = " ".join(one["expr"] for test in tests for one in test.get("promql_expr_test", ()))
+    assert [rule for rule in rules if rule not in asked] == []
 
 
 @pytest.mark.parametrize("where", ["samples/addons/prometheus.yaml", "../shared/istio-1.28.2/samples/addons/prometheus.yaml"])
