@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -102,6 +103,18 @@ def test_forbidden_namespaces_are_told_before_anything_is_done(fresh_cluster: Ma
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: this machine lacks what a cluster needs (user namespaces: ") and "\nhint: " in done.stderr
     assert list(cluster.home.iterdir()) == []
+    doctor = cluster.run("setpriv", "--bounding-set=-all", "--inh-caps=-all", str(PROGRAMS / "varka"), "doctor", check=False)
+    assert doctor.returncode == 1 and doctor.stdout.endswith("\n1 required thing(s) missing\n")
+    (line,) = (line for line in doctor.stdout.splitlines() if line.startswith("MISSING"))
+    assert line.split()[:4] == ["MISSING", "user", "namespaces", "forbidden"]
+
+
+def test_this_machine_has_what_a_cluster_needs(fresh_cluster: Make) -> None:
+    """`varka doctor` says so, item by item, since this test runs where clusters do."""
+    found = json.loads(fresh_cluster("healthy").varka("doctor", "-o", "json").stdout)
+    checks = {one["name"]: one for one in (found if isinstance(found, list) else found["checks"])}
+    assert {"python", "kernel", "overlayfs", "user namespaces", "nft", "envoy", "kubectl", "disk", "memory"} <= set(checks)
+    assert all(one["ok"] and not one["mend"] for one in checks.values() if one["required"])
 
 
 def test_keep_continues_with_the_stored_objects(fresh_cluster: Make) -> None:

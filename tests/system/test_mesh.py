@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,11 +194,11 @@ def test_mesh_goes_on_without_istiod(mesh: Cluster) -> None:
 
 @pytest.mark.skipif(not UPSTREAM.is_dir(), reason="the folder ../shared with upstream's samples is absent")
 def test_upstream_samples_run_unchanged(mesh: Cluster) -> None:
-    """httpbin, curl, helloworld and tcp-echo deploy from upstream's files, get sidecars and answer."""
+    """httpbin, curl, sleep, helloworld and tcp-echo deploy from upstream's files, get sidecars and answer."""
     space = ("-n", "samples")
     mesh.kubectl("create", "namespace", "samples")
     mesh.kubectl("label", "namespace", "samples", "istio-injection=enabled")
-    for name in ("httpbin/httpbin", "curl/curl", "helloworld/helloworld", "tcp-echo/tcp-echo"):
+    for name in ("httpbin/httpbin", "curl/curl", "sleep/sleep", "helloworld/helloworld", "tcp-echo/tcp-echo"):
         mesh.kubectl("apply", *space, "-f", str(UPSTREAM / f"{name}.yaml"))
     mesh.kubectl(*WAIT, *space, timeout=120)
     assert {row.split()[1] for row in mesh.kubectl("get", "pods", *space, "--no-headers").stdout.splitlines()} == {"2/2"}
@@ -207,4 +208,8 @@ def test_upstream_samples_run_unchanged(mesh: Cluster) -> None:
 
     eventually(lambda: ask("-o", "/dev/null", "-w", "%{http_code}", "http://httpbin:8000/status/418") == "418", what="httpbin")
     assert ask("http://helloworld:5000/hello").startswith("Hello version: v")
+    say = "import socket; s=socket.create_connection(('tcp-echo',9000),5); s.sendall(b'world\\n'); print(s.makefile().readline())"
+    assert mesh.kubectl("exec", *space, "deploy/sleep", "-c", "sleep", "--", sys.executable, "-c", say).stdout.strip() == "hello world"
+    slept = ("exec", *space, "deploy/sleep", "-c", "sleep", "--", "curl", "-s", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}")
+    assert mesh.kubectl(*slept, "http://httpbin:8000/status/418", check=False).stdout == "418"
     mesh.kubectl("delete", "namespace", "samples", timeout=90)
