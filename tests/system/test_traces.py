@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,19 @@ metadata: {name: default, namespace: default}
 spec: {mtls: {mode: STRICT}}
 """
 WORKLOADS = {("productpage", "v1"), ("details", "v1"), ("reviews", "v1"), ("reviews", "v2"), ("reviews", "v3"), ("ratings", "v1")}
+
+SAMPLING = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: sampled, namespace: default}}
+spec:
+  tracing:
+  - randomSamplingPercentage: {}
+    customTags:
+      lab: {{literal: {{value: observability}}}}
+      user: {{header: {{name: end-user, defaultValue: nobody}}}}
+"""
+PAIR = ("productpage", "details")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +122,43 @@ def test_one_request_is_one_trace_with_all_hops(mesh: Cluster, ask: Callable[[st
     assert details["operationName"] == "details.default.svc.cluster.local:9080/*"
     shown = tags(details)
     assert (shown["http.status_code"], shown["http.method"], shown["istio.canonical_service"], shown["istio.namespace"]) == ("200", "GET", "details", "default")
+
+
+def test_sampling_and_tags_are_as_telemetry_says(mesh: Cluster, ask: Callable[[str], Any]) -> None:
+    """A namespace's Telemetry adds tags of its own, and with a sampling of nothing its proxies begin no trace."""
+
+    def call(query: str) -> None:
+        command = ("curl", "-s", "-o", "/dev/null", "-H", "end-user: jason", f"http://details:9080/details/0?{query}")
+        mesh.kubectl("exec", "deploy/productpage-v1", "-c", "productpage", "--", *command)
+
+    def traces(query: str) -> list[Any]:
+        found = ask("/api/traces?service=details.default&limit=200&lookback=1h").get("data") or []
+        return [each for each in found if any(tag["key"] == "http.url" and query in str(tag["value"]) for span in each["spans"] for tag in span["tags"])]
+
+    def services(trace: Any) -> set[str]:
+        return {trace["processes"][span["processID"]]["serviceName"] for span in trace["spans"]}
+
+    def traced(query: str) -> list[Any]:
+        call(query)
+        return traces(query)
+
+    def sampling(value: str) -> bool:
+        dumps = [mesh.kubectl("exec", f"deploy/{one}-v1", "-c", "istio-proxy", "--", "curl", "-s", "http://127.0.0.1:15000/config_dump").stdout for one in PAIR]
+        return all(set(re.findall(r'"random_sampling": \{\s*([^}]*?)\s*\}', dump)) == {value} for dump in dumps)
+
+    mesh.apply(SAMPLING.format(0))
+    eventually(lambda: sampling(""), seconds=30, what="a sampling of nothing")
+    for _ in range(5):
+        call("unseen")
+    mesh.apply(SAMPLING.format(100))
+    eventually(lambda: sampling('"value": 100'), seconds=30, what="a sampling of everything")
+    (one, *_) = eventually(lambda: [each for each in traced("seen=yes") if len(services(each)) == 2], seconds=60, what="a trace of both sides")
+    for span in one["spans"]:
+        tags = {tag["key"]: tag["value"] for tag in span["tags"]}
+        assert (tags["lab"], tags["user"], tags["istio.mesh_id"]) == ("observability", "jason", "cluster.local")
+    assert services(one) == {"productpage.default", "details.default"}
+    assert traces("unseen") == []
+    mesh.kubectl("delete", "telemetry", "sampled", "-n", "default")
 
 
 def test_the_newer_api_and_the_dependencies_agree(mesh: Cluster, ask: Callable[[str], Any]) -> None:
