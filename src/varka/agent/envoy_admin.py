@@ -36,7 +36,7 @@ class EnvoyAdmin:
     async def _request(self, method: str, path: str) -> str:
         try:
             async with self._session.request(method, self._base + path) as response:
-                text = await response.text()
+                text = await response.text(errors="replace")
                 if response.status >= 400:
                     raise VarkaError(f"Envoy answered {response.status} to {method} {path}: {text.strip()}")
                 return text

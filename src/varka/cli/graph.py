@@ -14,11 +14,15 @@ from varka.base.errors import VarkaError
 from varka.cli import options
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from varka.cli.istioctl.session import Session
     from varka.telemetry.graph.building import Sample, Wish
     from varka.telemetry.graph.topology import Edge, Graph, Node
 
 _PORT = 9090
+_WIDE = 120
+"""Columns of a terminal that has room for everything; a narrower one gets names on several lines and fewer numbers."""
 
 
 def _seconds(_ctx: click.Context, _option: click.Parameter, value: str) -> int:
@@ -97,23 +101,32 @@ class _Forwarded:
 
 
 def _print(made: Graph) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
     for reason in made.reasons:
         click.echo(f"nothing to see: {reason}")
     if made.edges:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in ("from", "to", ""):
-            table.add_column(title, no_wrap=True)
-        for title in ("rate", "errors", "p50 ms", "p95 ms", "p99 ms", "share", "mTLS"):
-            table.add_column(title, justify="right", no_wrap=True)
-        for edge in made.edges:
-            table.add_row(*_row(made, edge))
-        Console(width=None if Console().is_terminal else 160).print(table)
+        console = Console(width=None if Console().is_terminal else 160)
+        console.print(_table(made, wide=console.width >= _WIDE))
     if made.idle:
         click.echo("idle: " + ", ".join(_label(made, node) for node in sorted(made.idle)))
+
+
+def _table(made: Graph, *, wide: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    numbers = {"rate": True, "errors": True, "p50 ms": wide, "p95 ms": True, "p99 ms": wide, "share": wide, "mTLS": True}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
+    for title in ("from", "to"):
+        table.add_column(title, no_wrap=wide, overflow="fold")
+    table.add_column("", no_wrap=True)
+    for title in (title for title, shown in numbers.items() if shown):
+        table.add_column(title, justify="right", no_wrap=True)
+    for edge in made.edges:
+        row = _row(made, edge)
+        table.add_row(*row[:3], *(cell for cell, shown in zip(row[3:], numbers.values(), strict=True) if shown))
+    return table
 
 
 def _row(made: Graph, edge: Edge) -> tuple[str, ...]:

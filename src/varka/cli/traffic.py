@@ -106,7 +106,8 @@ async def _run(plan: Plan, name: str | None, workload: str, namespace: str, view
 
             engine = Engine(plan)
             intervals, stop = engine.run(), engine.stop
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         with view:
             async for interval in intervals:
                 view.add(interval)

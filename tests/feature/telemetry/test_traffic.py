@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -87,6 +88,19 @@ async def test_in_a_pod_it_is_a_process_that_ends_with_its_input(url: str) -> No
     assert first["codes"]["200"] >= 1
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_command_ends_with_its_summary_when_it_is_stopped(url: str, number: signal.Signals) -> None:
+    """Ctrl-C, or `timeout`: what came back until then is counted, and it is what the server saw."""
+    line = ["-m", "varka.cli.main", "traffic", f"{url}/ok", "--rate", "20", "--for", "1h"]
+    process = await asyncio.create_subprocess_exec(sys.executable, *line, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    assert b"200: " in await asyncio.wait_for(process.stdout.readline(), 60)
+    process.send_signal(number)
+    rest = (await asyncio.wait_for(process.stdout.read(), 60)).decode()
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert rest.splitlines()[-1].split() == ["200", str(SEEN["/ok", ""])]
 
 
 async def test_a_plan_that_is_none_is_refused() -> None:
