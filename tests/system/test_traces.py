@@ -210,6 +210,26 @@ def test_requests_are_shown_live_and_traffic_counts_what_they_are(mesh: Cluster)
     }
 
 
+def test_the_gateway_is_the_caller_of_what_it_forwards(mesh: Cluster) -> None:
+    """Though the callee's log has the address of the gateway's own client."""
+    watcher = subprocess.Popen(
+        [str(PROGRAMS / "varka"), "requests", "--name", mesh.name, "-o", "json", "-w", "istio-ingressgateway", "--for", "60s", "--limit", "10"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=mesh.environment,
+    )
+    try:
+        time.sleep(3)
+        assert json.loads(mesh.varka("traffic", "--rate", "10", "--for", "1s", "-o", "json").stdout)["codes"] == {"200": 10}
+        shown, _ = watcher.communicate(timeout=80)
+    finally:
+        watcher.kill()
+    lines = [json.loads(line) for line in shown.splitlines()]
+    assert [(line["source"], line["destination"], line["path"], line["direction"]) for line in lines] == [
+        ("istio-ingressgateway.istio-system", "productpage-v1.default", "/productpage", "inbound")
+    ] * 10
+
+
 def test_traffic_through_the_gateway_stops_by_itself(mesh: Cluster) -> None:
     """Errors and delays in the shares that were asked for; the exit code says whether anything answered."""
     sent = json.loads(mesh.varka("traffic", "--rate", "20", "--for", "2s", "--errors", "50%", "-o", "json").stdout)
