@@ -98,6 +98,14 @@ def _trouble(error: str) -> str:
 
 def of_prometheus(pod: str, now: float, newest: float | None, age: float) -> list[Problem]:
     """Prometheus answers, but keeps nothing: its newest sample is old, or it has none although its container runs for `age` seconds."""
+    if age < -STALE_SECONDS and (newest is None or now - newest > STALE_SECONDS):
+        return [
+            Problem(
+                what=f"the clock was turned back by at least {-age:.0f} s since prometheus began, which keeps no sample until then: "
+                f"{_LOST['prometheus']}; {_UNAFFECTED}",
+                mend=f"kubectl delete pod -n {NAMESPACE} {pod} lets it begin anew",
+            )
+        ]
     silent = min(age, age if newest is None else now - newest)
     if silent <= STALE_SECONDS:
         return []

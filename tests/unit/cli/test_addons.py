@@ -34,3 +34,13 @@ def test_a_prometheus_that_keeps_nothing_is_a_problem() -> None:
     assert addons.of_prometheus("prometheus-1", 1000.0, 990.0, 900.0) == []
     assert addons.of_prometheus("prometheus-1", 1000.0, None, 20.0) == []
     assert addons.of_prometheus("prometheus-1", 1000.0, 700.0, 20.0) == []
+
+
+def test_a_clock_that_was_turned_back_is_told() -> None:
+    """Prometheus refuses samples older than those it has; as long as it keeps some, or the difference is small, nothing is wrong."""
+    (found,) = addons.of_prometheus("prometheus-1", 1000.0, None, -3600.0)
+    assert found.what.startswith("the clock was turned back by at least 3600 s since prometheus began, which keeps no sample until then:")
+    assert found.mend == "kubectl delete pod -n istio-system prometheus-1 lets it begin anew"
+    assert addons.of_prometheus("prometheus-1", 1000.0, 990.0, -3600.0) == []
+    assert addons.of_prometheus("prometheus-1", 1000.0, 1400.0, -300.0) == []
+    assert addons.of_prometheus("prometheus-1", 1000.0, None, -20.0) == []
