@@ -29,6 +29,8 @@ LAST_BYTES_SECONDS = 60.0
 INBOX = 64
 """Messages that wait to be read before the caller is held up."""
 WRITE_BUFFER = 1 << 20
+WRITTEN_AT_ONCE = 1 << 16
+"""Bytes given to TLS in one go: a connection keeps a buffer as large as the most that it was ever given, for all its life."""
 BACKLOG = 1024
 SPIFFE = "spiffe://"
 
@@ -184,8 +186,12 @@ class _Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         pieces = self._connection.outgoing()
-        if pieces and not self._transport.is_closing():
-            self._transport.writelines(pieces)
+        for piece in pieces:
+            view = memoryview(piece)
+            for at in range(0, len(piece), WRITTEN_AT_ONCE):
+                if self._transport.is_closing():
+                    return
+                self._transport.write(view[at : at + WRITTEN_AT_ONCE])
 
     def send(self, number: int, head: Shared, tail: bytes) -> bool:
         """Send; False when something waits."""
