@@ -66,14 +66,13 @@ def healthy(cluster: Cluster) -> bool:
 def test_a_process_that_keeps_ending_is_named_with_its_log(cluster: Cluster, process: str) -> None:
     """After some deaths in a row; when it stays up nothing is left of it."""
 
-    def reported() -> str:
+    def often() -> str:
         if pid := cluster.pid(process):
             os.kill(pid, 9)
-        return told(cluster, f"{process} keeps ending")() or told(cluster, f"{process} does not run")()
-
-    def often() -> str:
-        found = reported()
-        return found if next(one["restarts"] for one in cluster.status()["processes"] if one["name"] == process) >= 3 else ""
+        found = cluster.status()
+        reports = [one["mend"] for one in found["problems"] if one["what"].startswith((f"{process} keeps ending", f"{process} does not run"))]
+        restarts = next(one["restarts"] for one in found["processes"] if one["name"] == process)
+        return reports[0] if reports and restarts >= 3 else ""
 
     assert eventually(often, seconds=60, what="the report") == f"see {cluster.folder.logs / process}.log"
     eventually(lambda: healthy(cluster), seconds=60, what="a healthy cluster")
