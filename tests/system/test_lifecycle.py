@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,24 @@ def test_two_clusters_run_side_by_side(fresh_cluster: Make) -> None:
     one.kubectl("create", "namespace", "only-in-one")
     assert one.status()["server"] != two.status()["server"]
     assert two.kubectl("get", "namespace", "only-in-one", check=False).returncode == 1
+
+
+def test_clusters_that_start_at_the_same_moment(fresh_cluster: Make) -> None:
+    """Each serves its own API server at the port that its kubeconfig names."""
+    clusters = [fresh_cluster(name) for name in ("first", "second", "third")]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Cluster.up, clusters))
+    assert [one.get("nodes")["items"][0]["metadata"]["name"] for one in clusters] == ["first", "second", "third"]
+    assert len({one.status()["server"] for one in clusters}) == 3
+
+
+def test_connections_wait_for_a_relay_that_starts_again(fresh_cluster: Make) -> None:
+    """None is refused: the supervisor keeps the API server's port open."""
+    cluster = fresh_cluster("waits")
+    cluster.up()
+    for _ in range(5):
+        os.kill(cluster.pid("relay"), 9)
+        assert cluster.kubectl("get", "--raw", "/readyz").stdout == "ok"
 
 
 def test_a_taken_api_port_is_avoided(fresh_cluster: Make) -> None:

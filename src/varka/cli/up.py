@@ -17,12 +17,11 @@ import click
 
 from varka.base.errors import VarkaError
 from varka.cli import options
-from varka.cluster import checks, children, settings, state
+from varka.cluster import checks, children, listeners, settings, state
 
 _PATIENCE = 60.0
 _POLL = 0.01
 _SIGN_IN = 10.0
-_USUAL_API_PORT = 6443
 MESH_IMAGES = Path(__file__).with_name("mesh_images.yaml")
 GATEWAY_API = Path(__file__).with_name("gateway_api.json")
 """The definitions of the Gateway API, made by `python -m varka.resources.gateway_api`."""
@@ -48,26 +47,15 @@ def require(found: list[checks.Check]) -> None:
         raise VarkaError(f"this machine lacks what a cluster needs ({what})", "; ".join(check.mend for check in lacking))
 
 
-def bindable(port: int) -> bool:
-    """Whether 127.0.0.1:port can be listened on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-            trial.listen(1)
-        except OSError:
-            return False
-    return True
+def open_port(preferred: int) -> socket.socket:
+    """A socket that listens on `preferred` of 127.0.0.1, or on any free port where that is taken.
 
-
-def free_port(preferred: list[int]) -> int:
-    """The first of `preferred` that is free, otherwise any free port."""
-    for port in preferred:
-        if bindable(port):
-            return port
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
+    It is open from here on, so that no other program and no other cluster takes the port before the relay serves it.
+    """
+    try:
+        return listeners.bind("127.0.0.1", preferred)
+    except OSError:
+        return listeners.bind("127.0.0.1", 0)
 
 
 def clean(folder: state.StateFolder) -> bool:
@@ -80,17 +68,18 @@ def clean(folder: state.StateFolder) -> bool:
     return old is not None
 
 
-def configure(folder: state.StateFolder, wanted: Wanted) -> settings.ClusterSettings:
-    """The settings of this start: those of the last one, with what is new in `wanted`, and ports that are free."""
+def configure(folder: state.StateFolder, wanted: Wanted) -> tuple[settings.ClusterSettings, socket.socket]:
+    """The settings of this start, those of the last one with what is new in `wanted`; and the API server's port, open."""
     before = settings.load(folder.settings) if folder.settings.exists() else None
     base = before or settings.ClusterSettings(name=wanted.name)
-    port = free_port([before.api_port] if before else [_USUAL_API_PORT])
+    listener = open_port(base.api_port)
+    port = int(listener.getsockname()[1])
     egress = base.egress if wanted.egress is None else wanted.egress
     own = tuple(str(file) for file in (MESH_IMAGES, SAMPLE_IMAGES) if file.exists())
     given = wanted.catalogs if wanted.catalogs is not None else tuple(file for file in base.catalogs if file not in own)
     chosen = replace(base, api_port=port, egress=egress, catalogs=(*own, *given), definitions=(str(GATEWAY_API),), commands={"agent": _NODE_AGENT})
     settings.save(chosen, folder.settings)
-    return chosen
+    return chosen, listener
 
 
 @contextlib.contextmanager
@@ -101,14 +90,20 @@ def alone(folder: state.StateFolder) -> Iterator[None]:
         yield
 
 
-def launch(folder: state.StateFolder) -> subprocess.Popen[bytes]:
-    """Start the supervisor, free of this terminal, and wait until it has signed in."""
+def launch(folder: state.StateFolder, listener: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the supervisor, free of this terminal, hand `listener` to it, and wait until it has signed in."""
     script = Path(children.__file__).with_name("supervisor.py")
     log = folder.logs / "supervisor.log"
     with log.open("ab") as sink:
         os.fchmod(sink.fileno(), 0o600)
         process = subprocess.Popen(
-            children.bare_python(script, str(folder.root)), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd="/", close_fds=True
+            children.bare_python(script, str(folder.root), str(listener.fileno())),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            cwd="/",
+            pass_fds=(listener.fileno(),),
         )
     deadline = time.monotonic() + _SIGN_IN
     while not folder.supervisor_file.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -120,9 +115,10 @@ def start(folder: state.StateFolder, wanted: Wanted) -> subprocess.Popen[bytes]:
     """Prepare the folder and start the supervisor."""
     if clean(folder):
         click.echo("  removed what a killed cluster had left")
-    configure(folder, wanted)
+    _, listener = configure(folder, wanted)
     click.echo(f"starting cluster {wanted.name}")
-    return launch(folder)
+    with listener:
+        return launch(folder, listener)
 
 
 def wait_ready(folder: state.StateFolder, process: subprocess.Popen[bytes] | None, say: Callable[[str], None]) -> None:

@@ -39,11 +39,12 @@ def may_dial(address: str) -> bool:
 
 
 class Relay:
-    """One cluster's relay; `permitted` decides about destinations outside."""
+    """One cluster's relay; `api` listens on the API server's port, `permitted` decides about destinations outside."""
 
-    def __init__(self, folder: state.StateFolder, config: settings.ClusterSettings, permitted: Callable[[str], bool] = may_dial) -> None:
+    def __init__(self, folder: state.StateFolder, config: settings.ClusterSettings, api: socket.socket, permitted: Callable[[str], bool] = may_dial) -> None:
         self._folder = folder
         self._config = config
+        self._api = api
         self._permitted = permitted
         self._wanted: dict[str, forwards.Wish] = {}
         self._placed: dict[str, forwards.Place] = {}
@@ -60,8 +61,7 @@ class Relay:
         listener.listen(1024)
         async with asyncio.TaskGroup() as group:
             self._group = group
-            api = listeners.bind("127.0.0.1", self._config.api_port)
-            group.create_task(self._accept(api, self._to_api))
+            group.create_task(self._accept(self._api, self._to_api))
             wanted, placed = forwards.read(self._folder.forwards_file)
             self._placed = {place.id: place for place in placed}
             self._want(wanted)
@@ -198,22 +198,26 @@ class Relay:
         return self._group.create_task(guarded())
 
 
-async def _main(folder: state.StateFolder) -> None:
+async def _main(folder: state.StateFolder, api: socket.socket) -> None:
     config = settings.load(folder.settings)
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await Relay(folder, config).run()
+        await Relay(folder, config, api).run()
 
 
 def main() -> int:
-    """`python -m varka.cluster.relay --state FOLDER`."""
+    """`python -m varka.cluster.relay --state FOLDER --api-listener NUMBER`."""
     parser = argparse.ArgumentParser(description="forward loopback ports into a cluster")
     parser.add_argument("--state", required=True, type=Path)
+    parser.add_argument("--api-listener", required=True, type=int, help="number of the socket that listens on the API server's port")
+    given = parser.parse_args()
     logs.setup()
-    uvloop.run(_main(state.StateFolder(parser.parse_args().state)))
+    api = socket.socket(fileno=given.api_listener)
+    api.setblocking(False)
+    uvloop.run(_main(state.StateFolder(given.state), api))
     return 0
 
 

@@ -36,7 +36,6 @@ MESH: Mapping[str, str] = {
 PROXY_EFFECTIVE = frozenset(
     {
         "concurrency",
-        "controlPlaneAuthPolicy",
         "discoveryAddress",
         "drainDuration",
         "environmentVariables",
@@ -59,6 +58,7 @@ PROXY: Mapping[str, str] = {
     "availabilityZone": "the locality comes from the node's labels",
     "binaryPath": "Envoy is found by the agent",
     "caCertificatesPem": "only the mesh's own authority is trusted",
+    "controlPlaneAuthPolicy": "the control plane is always asked over mutual TLS",
     "configPath": "the agent decides where the bootstrap is",
     "customConfigFile": "use the annotation sidecar.istio.io/bootstrapOverride or an EnvoyFilter for BOOTSTRAP",
     "envoyAccessLogService": "access logs go to files and to OpenTelemetry",
@@ -80,6 +80,7 @@ PROXY: Mapping[str, str] = {
 _DEFAULTS: Mapping[str, Any] = {
     "binaryPath": "/usr/local/bin/envoy",
     "configPath": "./etc/istio/proxy",
+    "controlPlaneAuthPolicy": "MUTUAL_TLS",
     "serviceCluster": "istio-proxy",
     "statNameLength": 189,
 }

@@ -241,3 +241,5 @@ _SPECIAL = {
     "discoverySelectors": _selectors,
     "defaultConfig": _proxy,
 }
+EFFECTIVE = frozenset({*_TEXTS, *_DURATIONS, *_PORTS, *_FLAGS, *_LISTS, *_SPECIAL, *_READ_ELSEWHERE})
+"""The top-level fields of MeshConfig that do something; `mesh_fields.MESH` has the others."""

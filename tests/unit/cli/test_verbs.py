@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from click.testing import CliRunner
 
 from varka.base.errors import VarkaError
 from varka.cli import env, main, up
-from varka.cluster import checks, forwards, settings, state
+from varka.cluster import checks, forwards, listeners, settings, state
 
 
 @pytest.fixture
@@ -109,24 +108,39 @@ def test_a_required_thing_that_lacks_stops_up_with_the_mend() -> None:
     up.require([optional])
 
 
+def configured(folder: state.StateFolder, egress: bool | None = None) -> settings.ClusterSettings:
+    """The settings of a start; the port is free again."""
+    made, listener = up.configure(folder, up.Wanted(name=folder.name, egress=egress))
+    listener.close()
+    return made
+
+
 def test_the_api_port_is_kept_from_one_start_to_the_next(home: Path) -> None:
     """Unless somebody else has taken it meanwhile."""
     folder = state.folder("varka")
     folder.create()
-    first = up.configure(folder, up.Wanted(name="varka"))
-    assert up.configure(folder, up.Wanted(name="varka")).api_port == first.api_port
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", first.api_port))
-        other.listen()
-        assert up.configure(folder, up.Wanted(name="varka")).api_port != first.api_port
+    first = configured(folder).api_port
+    assert configured(folder).api_port == first
+    with listeners.bind("127.0.0.1", first):
+        assert configured(folder).api_port != first
+
+
+def test_a_port_is_taken_when_it_is_chosen(home: Path) -> None:
+    """Two clusters that start at the same moment do not get the same one, though no relay runs yet."""
+    one, two = state.folder("one"), state.folder("two")
+    one.create()
+    two.create()
+    first, opened = up.configure(one, up.Wanted(name="one"))
+    with opened:
+        assert opened.getsockname() == ("127.0.0.1", first.api_port)
+        assert configured(two).api_port != first.api_port
 
 
 def test_a_flag_changes_the_kept_settings_and_its_absence_does_not(home: Path) -> None:
     """--no-egress holds until --egress."""
     folder = state.folder("two")
     folder.create()
-    up.configure(folder, up.Wanted(name="two", egress=False))
-    assert up.configure(folder, up.Wanted(name="two")).egress is False
-    assert up.configure(folder, up.Wanted(name="two", egress=True)).egress is True
+    configured(folder, egress=False)
+    assert configured(folder).egress is False
+    assert configured(folder, egress=True).egress is True
     assert settings.load(folder.settings).context == "varka-two"

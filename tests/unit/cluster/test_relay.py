@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from varka.base.errors import VarkaError
-from varka.cluster import forwards, handover, relay, settings, state
+from varka.cluster import forwards, handover, listeners, relay, settings, state
 
 
 @pytest.fixture
@@ -37,11 +37,9 @@ async def folder(tmp_path: Path) -> state.StateFolder:
 @contextlib.asynccontextmanager
 async def running(folder: state.StateFolder, *, egress: bool = True) -> AsyncIterator[None]:
     """A relay that may dial loopback, with a node that connects in the same namespace."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = settings.ClusterSettings(api_port=port, egress=egress)
-    task = asyncio.create_task(relay.Relay(folder, config, permitted=lambda _: True).run())
+    api = listeners.bind("127.0.0.1", 0)
+    config = settings.ClusterSettings(api_port=api.getsockname()[1], egress=egress)
+    task = asyncio.create_task(relay.Relay(folder, config, api, permitted=lambda _: True).run())
     while not folder.relay_socket.exists() or not folder.forwards_file.exists():
         await asyncio.sleep(0)
         if task.done():

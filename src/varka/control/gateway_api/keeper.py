@@ -134,7 +134,9 @@ class GatewayKeeper:
         """Conditions and listeners as computed, addresses from the services, and whether traffic can come."""
         addresses = [address for host in found.services for address in self._addresses(host)]
         usable = any(any(one.type == "Programmed" and one.holds for one in listener.conditions) for listener in found.listeners)
-        if not addresses:
+        if not all(one.holds for one in found.conditions):
+            programmed = Condition(type="Programmed", holds=False, reason="Invalid", message="it is not accepted")
+        elif not addresses:
             programmed = Condition(type="Programmed", holds=False, reason="AddressNotAssigned", message=f"no address yet for {', '.join(found.services)}")
         elif not usable:
             programmed = Condition(type="Programmed", holds=False, reason="Invalid", message="no listener can be used")

@@ -123,8 +123,9 @@ def _translate(inputs: Inputs, directory: Directory) -> Translation:
     mine = _classes(inputs)
     domain = directory.domain
     labels = {one.meta.name: one.meta.labels for one in inputs.namespaces}
-    ours = [one for one in inputs.gateway_api_gateways if one.spec is not None and one.spec.gateway_class_name in mine]
-    offered = {one.meta.key: listeners.of_gateway(one, directory.grants) for one in ours}
+    taken = {name for name, conditions in mine.items() if all(one.holds for one in conditions)}
+    ours = [one for one in inputs.gateway_api_gateways if one.spec is not None and one.spec.gateway_class_name in taken]
+    offered = {one.meta.key: () if _parameters(one) else listeners.of_gateway(one, directory.grants) for one in ours}
     collected = _Collected(directory=directory, labels=labels, offered=offered, foreign=frozenset(one.meta.key for one in inputs.gateway_api_gateways))
     for route in _all_routes(inputs):
         collected.take(route)
@@ -135,7 +136,7 @@ def _translate(inputs: Inputs, directory: Directory) -> Translation:
         classes=mine,
         gateway_statuses={("Gateway", one.meta.namespace, one.meta.name): _status(one, offered[one.meta.key], collected.attached, domain) for one in ours},
         route_statuses=collected.statuses,
-        workloads=tuple(_workload(one, offered[one.meta.key]) for one in ours if not _addressed(one)),
+        workloads=tuple(_workload(one, offered[one.meta.key]) for one in ours if not _addressed(one) and not _parameters(one)),
         credentials={
             f"{one.gateway.meta.namespace}/{one.internal}": frozenset(filter(None, (*one.credentials, one.authorities)))
             for of in offered.values()
@@ -148,7 +149,11 @@ def _translate(inputs: Inputs, directory: Directory) -> Translation:
 def _classes(inputs: Inputs) -> dict[str, tuple[Condition, ...]]:
     """Our classes by name. The one that we create ourselves counts also before it is there."""
     found: dict[str, tuple[Condition, ...]] = {
-        one.meta.name: (statuses.accepted("handled by Istio controller"),)
+        one.meta.name: (
+            statuses.accepted("handled by Istio controller")
+            if one.spec.parameters_ref is None
+            else statuses.refused("InvalidParameters", "parametersRef is not supported: make a class without it"),
+        )
         for one in inputs.gateway_classes
         if one.spec and one.spec.controller_name == CONTROLLER
     }
@@ -165,6 +170,12 @@ def _addressed(gateway: Parsed[written.Gateway]) -> bool:
     """Whether a Gateway names the Service of a gateway that runs already."""
     assert gateway.spec is not None
     return any(one.type == "Hostname" and one.value for one in gateway.spec.addresses)
+
+
+def _parameters(gateway: Parsed[written.Gateway]) -> bool:
+    """Whether a Gateway asks for a workload that is not the usual one."""
+    assert gateway.spec is not None
+    return gateway.spec.infrastructure is not None and gateway.spec.infrastructure.parameters_ref is not None
 
 
 def services_of(gateway: Parsed[written.Gateway], domain: str) -> tuple[str, ...]:
@@ -232,6 +243,9 @@ def _workload(gateway: Parsed[written.Gateway], offered: Iterable[Listener]) -> 
 
 
 def _status(gateway: Parsed[written.Gateway], offered: tuple[Listener, ...], attached: Mapping[tuple[str, str], int], domain: str) -> GatewayStatus:
+    if _parameters(gateway):
+        message = "infrastructure.parametersRef is not supported: use infrastructure.labels and annotations, or an address of type Hostname"
+        return GatewayStatus(conditions=(statuses.refused("InvalidParameters", message),), listeners=(), services=())
     valid = all(one.usable for one in offered)
     broken = ", ".join(one.name for one in offered if not one.usable)
     accepted = (

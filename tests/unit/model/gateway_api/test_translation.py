@@ -48,6 +48,21 @@ def test_a_class_of_ours_may_have_any_name() -> None:
     assert set(made.classes) == {"mine", "istio"}
 
 
+def test_parameters_that_nothing_acts_on_are_refused() -> None:
+    """Of a Gateway and of a class: neither is served as if they were not there, and the status says what to do."""
+    asks = "parametersRef: {group: '', kind: ConfigMap, name: p"
+    made = build.translated(build.GATEWAY + f"  infrastructure: {{{asks}}}}}\n")
+    assert (made.gateways, made.workloads) == ((), ())
+    (condition,) = made.gateway_statuses["Gateway", "default", "web"].conditions
+    assert (condition.holds, condition.reason) == (False, "InvalidParameters")
+    assert condition.message.startswith("infrastructure.parametersRef is not supported: ")
+    text = "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: mine}\n"
+    own = f"spec: {{controllerName: istio.io/gateway-controller, {asks}, namespace: default}}}}\n"
+    made = build.translated(text + own, build.GATEWAY.replace("gatewayClassName: istio", "gatewayClassName: mine"))
+    assert (made.gateways, made.gateway_statuses) == ((), {})
+    assert [(one.holds, one.reason) for one in made.classes["mine"]] == [(False, "InvalidParameters")]
+
+
 def test_rules_of_several_routes_are_sorted_as_the_api_ranks_them() -> None:
     """Exact paths, long prefixes, methods, headers, query parameters; then the oldest route."""
 
