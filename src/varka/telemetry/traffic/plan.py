@@ -1,4 +1,4 @@
-"""What to send: a rate, a time, and shares of paths, errors, delays and headers. Picks are random with a seed.
+"""What to send: a rate, a time, and shares of paths, errors, delays and headers. The seed says where picks begin.
 
 A delay is asked for, not made: `{delay}` in a path becomes its seconds, and a path without it gets the query parameter
 `delay`, which the product page of Bookinfo honours. `httpbin` has `/delay/{delay}`.
@@ -51,32 +51,56 @@ class Pick(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+_STEPS = (5**0.5 / 2 - 0.5, 2**0.5 - 1, 13**0.5 / 2 - 1.5, 29**0.5 / 2 - 2.5)
+"""Metallic means: their multiples fill a range evenly, and none falls into step with another."""
+
+
+class _Even:
+    """Numbers from 0 to 1 that fill the range evenly, so that even a few requests keep to the shares that were asked for."""
+
+    def __init__(self, start: float, step: float) -> None:
+        self._at = start
+        self._step = step
+
+    def next(self) -> float:
+        self._at = (self._at + self._step) % 1.0
+        return self._at
+
+
 class Picker:
-    """The requests of a plan, one after another; the same seed gives the same ones."""
+    """The requests of a plan, one after another; the same seed gives the same ones.
+
+    Errors, paths, delays and headers are picked by even sequences of their own.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._random = random.Random(plan.seed)
+        start = random.Random(plan.seed)
+        self._errors, self._paths, self._delays, self._headers = (_Even(start.random(), step) for step in _STEPS)
 
     def pick(self) -> Pick:
         """The next request."""
         plan = self._plan
-        if plan.error_share and self._random.random() < plan.error_share:
-            return Pick(plan.error_path, self._one(plan.headers) or ())
-        path = self._one(plan.paths) or "/"
-        delay = self._one(plan.delays) or 0.0
+        if self._errors.next() < plan.error_share:
+            return Pick(plan.error_path, _one(plan.headers, self._headers) or ())
+        path = _one(plan.paths, self._paths) or "/"
+        delay = _one(plan.delays, self._delays) or 0.0
         if "{delay}" in path:
             path = path.replace("{delay}", f"{delay:g}")
         elif delay:
             path = f"{path}{'&' if '?' in path else '?'}delay={delay:g}"
-        return Pick(path, self._one(plan.headers) or ())
+        return Pick(path, _one(plan.headers, self._headers) or ())
 
-    def _one(self, choices: Sequence[Weighted[T]]) -> T | None:
-        if not choices:
-            return None
-        if len(choices) == 1:
-            return choices[0].value
-        return self._random.choices([one.value for one in choices], [one.weight for one in choices])[0]
+
+def _one(choices: Sequence[Weighted[T]], numbers: _Even) -> T | None:
+    if not choices:
+        return None
+    left = numbers.next() * sum(one.weight for one in choices)
+    for one in choices:
+        left -= one.weight
+        if left < 0:
+            return one.value
+    return choices[-1].value
 
 
 def paths(texts: Sequence[str]) -> tuple[Weighted[str], ...]:

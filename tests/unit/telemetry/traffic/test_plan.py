@@ -55,7 +55,7 @@ def test_a_share_is_between_nothing_and_all(text: str) -> None:
 
 
 def test_picks_follow_the_weights_and_repeat_with_the_seed() -> None:
-    """Shares come out within what chance allows, and the same seed picks the same."""
+    """Shares come out within one in a hundred, and the same seed picks the same."""
     made = Plan(
         url="http://x",
         paths=(Weighted("/a", 3.0), Weighted("/d/{delay}", 1.0)),
@@ -69,6 +69,13 @@ def test_picks_follow_the_weights_and_repeat_with_the_seed() -> None:
     assert picks == [again.pick() for _ in range(10_000)]
     paths = Counter(one.path for one in picks)
     assert set(paths) == {"/a", "/a?delay=1.5", "/d/0", "/d/1.5", "/non-existent-page"}
-    assert 800 < paths["/non-existent-page"] < 1200
-    assert 3000 < paths["/a"] < 3700
-    assert 1700 < sum(one.headers == (("end-user", "jason"),) for one in picks) < 2300
+    assert 990 < paths["/non-existent-page"] < 1010
+    assert 3340 < paths["/a"] < 3410
+    assert 1980 < sum(one.headers == (("end-user", "jason"),) for one in picks) < 2020
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_few_requests_keep_to_the_shares_too(seed: int) -> None:
+    """A fifth of twenty is four, give or take one."""
+    picker = plan.Picker(plan.Plan(url="http://x", paths=plan.paths(["/a"]), error_share=0.2, seed=seed))
+    assert sum(picker.pick().path != "/a" for _ in range(20)) in (3, 4, 5)
