@@ -83,7 +83,7 @@ NOT_HTTP = _announce((names.ALPN_MESH_PEER_EXCHANGE, names.ALPN_MESH))
 
 
 def _apply_policy(proxy: Any, origin: virtual_hosts.Origin, choice: WeightedDestination) -> None:
-    """Time limits and tunnel of the destination; of several destinations those of the first count, as in Istio."""
+    """Time limits, source hashing and tunnel of the destination; of several destinations those of the first count, as in Istio."""
     rule = origin.view.destination_rules.get(choice.destination.host)
     policy = policies.merged(rule, virtual_hosts.port_of(origin, choice.destination), choice.destination.subset)
     pool, tunnel = policy.connection_pool, policy.tunnel
@@ -91,6 +91,9 @@ def _apply_policy(proxy: Any, origin: virtual_hosts.Origin, choice: WeightedDest
         proxy.idle_timeout.CopyFrom(messages.duration(pool.tcp_idle_timeout))
     if pool is not None and pool.max_connection_duration is not None:
         proxy.max_downstream_connection_duration.CopyFrom(messages.duration(pool.max_connection_duration))
+    balancer = policy.load_balancer
+    if balancer is not None and balancer.hash_key is not None and balancer.hash_key.source_ip:
+        proxy.hash_policy.add().source_ip.SetInParent()
     if tunnel is not None:
         proxy.tunneling_config.hostname = f"{tunnel.host}:{tunnel.port}"
         proxy.tunneling_config.use_post = tunnel.post

@@ -103,9 +103,10 @@ def _applying(rules: VirtualService, kind: Kind, origin: virtual_hosts.Origin) -
 def _chain(route: L4Route, match: L4Match | None, blocks: tuple[str, ...], origin: virtual_hosts.Origin) -> Any:
     subnets = (match.destination_subnets if match else ()) or blocks
     server_names = tuple(name for name in (match.sni_hosts if match else ()) if name != "*")
-    condition = chains.match(server_names=server_names, blocks=subnets) if server_names or subnets else None
-    if condition is not None and match is not None and match.source_subnet:
-        condition.source_prefix_ranges.append(_source(match.source_subnet))
+    source = match.source_subnet if match else ""
+    condition = chains.match(server_names=server_names, blocks=subnets) if server_names or subnets or source else None
+    if condition is not None and source:
+        condition.source_prefix_ranges.append(_source(source))
     filters = tcp_proxies.to_destinations(origin, route.destinations, stats.of_connections_sent(origin.side.metrics))
     return chains.chain(_name(route, origin), filters, condition)
 
