@@ -14,6 +14,7 @@ import yaml
 
 from varka.analysis import analyzers, defaults
 from varka.analysis.context import Surroundings
+from varka.cli.istioctl.analyzing import files
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "analyzers"
 STAND_INS = Path(__file__).parent / "inputs"
@@ -54,7 +55,7 @@ def _analyzer(name: str) -> str:
 def test_messages(case: dict[str, Any]) -> None:
     """One analyzer yields exactly the expected codes for the expected resources."""
     mesh = _settings(case.get("mesh_config"))
-    objects = [item for name in case["input_files"] for item in _load(name)]
+    objects = files.unfolded(item for name in case["input_files"] for item in _load(name))
     others = [item for name in case.get("input_cluster2", ()) for item in _load(name)]
     networks = _settings(case.get("mesh_networks") or case.get("mesh_networks_file"))
     around = Surroundings(mesh_config=mesh, mesh_networks=networks, now=NOW, clusters={"cluster2": tuple(others)} if others else {})

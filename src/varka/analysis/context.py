@@ -17,6 +17,8 @@ PROXY = "istio-proxy"
 INJECTION, REVISION = "istio-injection", "istio.io/rev"
 INJECT = "sidecar.istio.io/inject"
 """Label or annotation of a pod."""
+REDIRECTION = "ambient.istio.io/redirection"
+"""Annotation of pods whose traffic goes through the node's proxy: they belong to a mesh without sidecars."""
 
 
 class Read(NamedTuple):
@@ -120,6 +122,8 @@ class Context:
         """Whether a pod has a proxy or will get one: as its containers show, else as it says itself, else as its namespace says."""
         spec = pod.spec.spec
         if any(item.name == PROXY for item in (*spec.containers, *spec.init_containers)):
+            return True
+        if pod.meta.annotations.get(REDIRECTION) == "enabled":
             return True
         for given in (pod.meta.labels, pod.meta.annotations):
             if INJECT in given:

@@ -57,3 +57,10 @@ def test_longer_prefix_behind_a_shorter_one() -> None:
 def test_a_prefix_that_leaves_requests(earlier: dict[str, Any], later: dict[str, Any]) -> None:
     """A shorter prefix with more conditions, or one that stands behind the longer, leaves it requests."""
     assert _unreached({"match": [earlier]}, {"match": [later]}) == []
+
+
+def test_names_of_matches_decide_on_nothing() -> None:
+    """The same match under a name is the same match."""
+    assert _unreached({"match": [_uri("prefix", "/a", name="x")]}, {"match": [_uri("prefix", "/a"), _uri("prefix", "/b", name="y")]}) == [
+        "#1 match #0 is not used (duplicate/overlapping match in rule #0)"
+    ]

@@ -107,8 +107,9 @@ def find(context: Context, host: Hostname, namespaces: Iterable[str]) -> Service
 def _destination(context: Context, route: Read, target: _Target) -> Iterable[Message]:
     given = target.destination
     namespace = route.meta.namespace
-    seeing = {namespace, *(item for item in route.spec.export_to if item not in {".", "*", "~"})}
-    service = find(context, hosts.qualified(given.host, namespace, context.snapshot.mesh.cluster_domain), sorted(seeing))
+    users = visibility.export_to(route.spec.export_to, namespace, visibility.PUBLIC)
+    seeing = [namespace] if users == visibility.PUBLIC else sorted(users)
+    service = find(context, hosts.qualified(given.host, namespace, context.snapshot.mesh.cluster_domain), seeing)
     if service is None:
         yield catalog.REFERENCED_RESOURCE_NOT_FOUND.about(route, f"{target.prefix}host", given.host, path=f"{target.path}.host")
         return
@@ -138,7 +139,22 @@ def subsets(context: Context) -> Iterable[Message]:
 
 
 def mesh_conflicts(context: Context) -> Iterable[Message]:
-    """Check that no two VirtualServices for sidecars claim one host for the same namespaces."""
+    """Check that no two VirtualServices for sidecars claim one host for the same namespaces. Each is told once."""
+    claims = _mesh_claims(context)
+    everywhere = [(host, routes) for (scope, host), routes in claims.items() if scope == "*"]
+    told: set[str] = set()
+    for (scope, host), own in sorted(claims.items()):
+        found = {route.meta.key: route for route in own}
+        if scope != "*":
+            found |= {route.meta.key: route for other, routes in everywhere if hosts.overlap(other, host) for route in routes}
+        if len(found) > 1:
+            for key in sorted(found.keys() - told):
+                yield catalog.CONFLICTING_MESH_HOSTS.about(found[key], ",".join(sorted(found)), f"{scope}/{host}", path="spec.hosts")
+            told |= found.keys()
+
+
+def _mesh_claims(context: Context) -> dict[tuple[str, Hostname], list[Read]]:
+    """Namespace and host → the VirtualServices that say what the namespace's sidecars make of that host."""
     claims: dict[tuple[str, Hostname], list[Read]] = {}
     mesh = context.snapshot.mesh
     for route in context.all("VirtualService"):
@@ -148,8 +164,4 @@ def mesh_conflicts(context: Context) -> Iterable[Message]:
         for scope in scopes:
             for host in dict.fromkeys(hosts.qualified(host, route.meta.namespace, mesh.cluster_domain) for host in route.spec.hosts):
                 claims.setdefault((scope, host), []).append(route)
-    for (_, host), found in sorted(claims.items()):
-        if len(found) > 1:
-            names = ",".join(sorted(route.meta.key for route in found))
-            for route in found:
-                yield catalog.CONFLICTING_MESH_HOSTS.about(route, names, host, path="spec.hosts")
+    return claims

@@ -61,7 +61,7 @@ def _rules(path: str, routes: Sequence[Route], everything: Callable[[Match], boo
         unmatched = not matches
         repeated = 0
         for number, match in enumerate(matches):
-            key = msgspec.json.encode(match, order="deterministic")
+            key = msgspec.json.encode(_conditions(match), order="deterministic")
             if key in seen:
                 repeated += 1
                 yield Unreached(f"{where}.match[{number}]", rule, match=_name(match, number), duplicate=seen[key])
@@ -70,6 +70,11 @@ def _rules(path: str, routes: Sequence[Route], everything: Callable[[Match], boo
         if matches and repeated == len(matches):
             yield Unreached(where, rule, reason="all matches used by prior rules")
         unmatched = unmatched or any(everything(match) for match in matches)
+
+
+def _conditions(match: Match) -> Match:
+    """The same without its name, which decides on nothing."""
+    return msgspec.structs.replace(match, name="") if isinstance(match, written.HttpMatchRequest) else match
 
 
 def _everything_http(match: Match) -> bool:

@@ -23,6 +23,14 @@ def test_workloads() -> None:
     assert found(AUTHORIZATION, NAMESPACE, web, _policy("istio-system", "x")) == ["IST0127 AuthorizationPolicy istio-system/p"]
 
 
+def test_pods_of_a_mesh_without_sidecars_count() -> None:
+    """Their traffic goes through a proxy too, the node's, as an annotation tells."""
+    ambient = pod("web", "10.0.0.1", namespace="other")
+    assert found(AUTHORIZATION, ambient, _policy("other", "web")) == ["IST0127 AuthorizationPolicy other/p"]
+    ambient["metadata"]["annotations"] = {"ambient.istio.io/redirection": "enabled"}
+    assert found(AUTHORIZATION, ambient, _policy("other", "web")) == []
+
+
 def test_deployments_count_as_pods() -> None:
     """Files hold Deployments; their pods come later."""
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app"}]}}

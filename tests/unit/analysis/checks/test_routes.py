@@ -74,8 +74,26 @@ def test_gateways() -> None:
 
 
 def test_conflicts_where_both_are_seen() -> None:
-    """VirtualServices claim a host for the namespaces that they are exported to."""
-    public, other = _route(name="a"), _route(name="b")
-    local = _route(name="c", exportTo=["."])
-    assert found(CONFLICTS, public, other, local) == ["IST0109 VirtualService default/a", "IST0109 VirtualService default/b"]
+    """VirtualServices claim a host for the namespaces that they are exported to; each is told once, with all of its rivals."""
+    public, other, local = _route(name="a"), _route(name="b"), _route(name="c", exportTo=["."])
+    assert found(CONFLICTS, public, other) == ["IST0109 VirtualService default/a", "IST0109 VirtualService default/b"]
+    assert found(CONFLICTS, public, other, local) == [f"IST0109 VirtualService default/{name}" for name in "abc"]
+    assert found(CONFLICTS, local, _route(name="b", namespace="shop", exportTo=["."], hosts=["web.default.svc.cluster.local"])) == []
     assert found(CONFLICTS, public, _route(name="b", gateways=["gw"])) == []
+
+
+def test_wildcards_conflict_with_what_is_exported_to_all() -> None:
+    """A host that one namespace alone sees, and a wildcard over it that every namespace sees."""
+    local, public = _route(name="a", hosts=["*.b.c"], exportTo=["."]), _route(name="b", namespace="shop", hosts=["*.c"])
+    (first, second) = texts(CONFLICTS, local, public)
+    assert first == second
+    assert "The VirtualServices default/a,shop/b associated with mesh gateway define the same host default/*.b.c" in first
+
+
+def test_destinations_are_looked_for_where_the_route_is_used() -> None:
+    """A route that is exported to one namespace alone needs destinations that this namespace sees."""
+    web = service("web")
+    web["metadata"]["annotations"] = {"networking.istio.io/exportTo": ".,near"}
+    for namespaces, missing in ((["near"], False), ([".", "far"], False), (["far"], True)):
+        said = found(HOSTS, web, _route({"host": "web.default.svc.cluster.local"}, exportTo=namespaces))
+        assert said == (["IST0101 VirtualService default/v"] if missing else [])

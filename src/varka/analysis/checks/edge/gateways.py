@@ -14,9 +14,12 @@ from varka.resources.traffic import gateways as written
 def conflicts(context: Context) -> Iterable[Message]:
     """Check that no two Gateways of the same proxies serve the same host on the same port."""
     gateways = context.all("Gateway")
+    pods = {selector: {pod.meta.key for pod in context.pods(dict(selector))} for selector in {_selector(one) for one in gateways}}
     for gateway in gateways:
+        mine = _selector(gateway)
+        rivals = [other for other in gateways if other is not gateway and (_selector(other) == mine or not pods[mine].isdisjoint(pods[_selector(other)]))]
         for index, server in enumerate(gateway.spec.servers):
-            others = [other for other in gateways if other is not gateway and _overlaps(gateway, server, other)]
+            others = [other for other in rivals if _overlaps(gateway, server, other)]
             if server.port is not None and others:
                 yield catalog.CONFLICTING_GATEWAYS.about(
                     gateway,
@@ -28,8 +31,12 @@ def conflicts(context: Context) -> Iterable[Message]:
                 )
 
 
+def _selector(gateway: Read) -> frozenset[tuple[str, str]]:
+    return frozenset(gateway.spec.selector.items())
+
+
 def _overlaps(gateway: Read, server: written.Server, other: Read) -> bool:
-    if gateway.spec.selector != other.spec.selector or server.port is None:
+    if server.port is None:
         return False
     for theirs in other.spec.servers:
         if theirs.port is None or theirs.port.number != server.port.number or theirs.bind != server.bind:
