@@ -216,12 +216,24 @@ def _find(value: str, pattern: str) -> str:
     return found.group() if found else ""
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ESCAPED = r"(?:%[0-9A-Fa-f]{2})"
+_USER = re.compile(rf"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|{_ESCAPED})*")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[^\]]*)?\]|(?:[A-Za-z0-9._~!$&'()*+,;=<>\"-]|[^\x00-\x7f])*)(?::[0-9]*)?")
+_PATH = re.compile(rf"(?:[^%\x00-\x1f\x7f]|{_ESCAPED})*")
+
+
 def _is_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return bool(parts.scheme) or value.startswith("/")
+    """Whether Go's `url.ParseRequestURI` takes it, as Kubernetes asks: absolute, or a path from the root; `#` ends nothing."""
+    scheme = _SCHEME.match(value)
+    rest = value[scheme.end() :].partition("?")[0] if scheme else value.partition("?")[0]
+    if not rest.startswith("/"):
+        return scheme is not None and _PATH.fullmatch(rest) is not None
+    if scheme and rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        user, _, host = authority.rpartition("@")
+        return bool(_USER.fullmatch(user) and _HOST.fullmatch(host) and _PATH.fullmatch(slash + path))
+    return _PATH.fullmatch(rest) is not None
 
 
 def _is_ip(value: str) -> bool:
