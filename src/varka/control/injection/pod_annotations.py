@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from varka.base.errors import VarkaError
 from varka.model import mesh_fields
 from varka.resources import known_annotations
 
@@ -24,8 +25,19 @@ _OURS_TOO = frozenset({"sidecar.istio.io/capNetBindService"})
 """Followed by the injector, and in no reference."""
 
 
+def check(annotations: Mapping[str, str]) -> None:
+    """VarkaError when an annotation has a value that the injector cannot follow: Istio refuses such a pod as well."""
+    for name in sorted(annotations):
+        known = known_annotations.KNOWN.get(name)
+        if known is not None and known.check is not None:
+            try:
+                known.check(str(annotations[name]))
+            except ValueError as problem:
+                raise VarkaError(f"annotation {name}: {problem}", "correct it, or leave it out") from problem
+
+
 def findings(annotations: Mapping[str, str]) -> list[str]:
-    """A sentence for each annotation of a pod that does nothing, is unknown, or has a value that cannot be used."""
+    """A sentence for each annotation of a pod that does nothing or is unknown."""
     found: list[str] = []
     for name in sorted(annotations):
         if not known_annotations.ours(name):
@@ -35,11 +47,6 @@ def findings(annotations: Mapping[str, str]) -> list[str]:
             found.append(f"annotation {name} has no effect: {NO_EFFECT[name]}")
         elif known is None and name not in _OURS_TOO:
             found.append(f"annotation {name} is unknown")
-        elif known is not None and known.check is not None:
-            try:
-                known.check(annotations[name])
-            except ValueError as problem:
-                found.append(f"annotation {name}: {problem}")
     return [*found, *_proxy_config(annotations.get(CONFIG, ""))]
 
 

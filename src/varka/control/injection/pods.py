@@ -9,7 +9,7 @@ from typing import Any
 
 from varka.base.errors import VarkaError
 from varka.client.api import Object
-from varka.control.injection import containers, merging, owners, policy, probes, proxy_configs
+from varka.control.injection import containers, merging, owners, pod_annotations, policy, probes, proxy_configs
 from varka.control.injection import options as opts
 from varka.control.injection.options import Options, annotations_of, labels_of
 from varka.control.injection.owners import Workload
@@ -27,6 +27,7 @@ def inject(pod: Object, namespace: str, namespace_labels: Mapping[str, str] | No
     if policy.STATUS in annotations_of(pod) and any(one["name"] == containers.PROXY for one in _all_containers(pod)):
         return None
     annotations = annotations_of(pod)
+    pod_annotations.check(annotations)
     template = _template(annotations, options)
     result = copy.deepcopy(pod)
     plan = _plan(pod, namespace, options, workload or owners.of_pod(pod), gateway=template == "gateway")

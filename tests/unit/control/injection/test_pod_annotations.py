@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from varka.control.injection import pod_annotations
+import re
+
+import pytest
+
+from varka.base.errors import VarkaError
+from varka.control.injection import pod_annotations, pods
+from varka.control.injection.options import Options
 from varka.resources import known_annotations
 
 
@@ -13,20 +19,32 @@ def test_what_acts_is_no_news() -> None:
 
 
 def test_what_does_nothing_is_told() -> None:
-    """Unknown names, names without effect, bad values and fields of ProxyConfig without effect."""
+    """Unknown names, names without effect and fields of ProxyConfig without effect."""
     given = {
         "sidecar.istio.io/statsCompression": "gzip",
         "sidecar.istio.io/proxyCpu": "1",
-        "traffic.sidecar.istio.io/excludeInboundPorts": "http",
         "proxy.istio.io/config": "statNameLength: 5\nconcurency: 2",
     }
     assert pod_annotations.findings(given) == [
         "annotation sidecar.istio.io/proxyCpu is unknown",
         "annotation sidecar.istio.io/statsCompression has no effect: metrics are served as the scraper asks for them",
-        "annotation traffic.sidecar.istio.io/excludeInboundPorts: 'http' is no number from 0 to 65535",
         "proxy.istio.io/config.statNameLength: accepted, but has no effect: Envoy has no limit for the length of names any more",
         "proxy.istio.io/config.concurency: unknown setting; it is left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "'http' is no number from 0 to 65535"),
+        ("traffic.sidecar.istio.io/includeOutboundIPRanges", "10.0.0.1", "'10.0.0.1' is no IP range in CIDR form; write 10.0.0.1/32 for one address"),
+        ("sidecar.istio.io/interceptionMode", "MAGIC", "interceptionMode 'MAGIC' is unknown; use REDIRECT, TPROXY or NONE"),
+    ],
+)
+def test_a_pod_with_a_value_that_cannot_be_followed_is_refused(name: str, value: str, problem: str) -> None:
+    """The error names the annotation and says what is wrong."""
+    with pytest.raises(VarkaError, match=re.escape(f"annotation {name}: {problem}; correct it, or leave it out")):
+        pods.inject({"metadata": {"name": "p", "annotations": {name: value, "sidecar.istio.io/inject": "true"}}, "spec": {}}, "default", None, Options())
 
 
 def test_the_table_speaks_of_known_annotations() -> None:
