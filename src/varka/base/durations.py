@@ -23,3 +23,12 @@ def seconds(text: str) -> float:
     if number:
         raise ValueError(f"{text!r} is not a duration: it lacks a unit such as s")
     return total
+
+
+def has_fraction(text: str, unit: float = 1.0) -> bool:
+    """Whether a duration is no whole number of a unit (in seconds); a text that is no duration has none."""
+    try:
+        count = seconds(text) / unit
+    except ValueError:
+        return False
+    return abs(count - round(count)) > 1e-6

@@ -21,7 +21,7 @@ ROUTE = {"route": [{"destination": {"host": "web"}}]}
     [
         ("spec.http[0].match[0].uri.regex", {**ROUTE, "match": [{"uri": {"regex": "(?=a)"}}]}),
         ("spec.http[0].match[0].headers[x].regex", {**ROUTE, "match": [{"headers": {"x": {"regex": r"(a)\1"}}}]}),
-        ("spec.http[0].rewrite.uriRegexRewrite.match", {**ROUTE, "rewrite": {"uriRegexRewrite": {"match": "(", "rewrite": ""}}}),
+        ("spec.http[0].rewrite.uriRegexRewrite.match", {**ROUTE, "rewrite": {"uriRegexRewrite": {"match": "(", "rewrite": "x"}}}),
         ("spec.http[0].corsPolicy.allowOrigins[0].regex", {**ROUTE, "corsPolicy": {"allowOrigins": [{"regex": "[a"}]}}),
     ],
 )

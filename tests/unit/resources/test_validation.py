@@ -25,7 +25,6 @@ def _route(**changes: object) -> Object:
         ({"timeout": "5"}, "spec.http[0].timeout: '5' is not a duration: it lacks a unit such as s"),
         ({"timeout": "0s"}, "spec.http[0].timeout: must be a valid duration greater than 1ms"),
         ({"redirect": {"uri": "/"}}, "spec.http[0]: HTTP route cannot contain both route and redirect"),
-        ({"fault": {"abort": {"percentage": {"value": 1}}}}, "spec.http[0].fault.abort: an abort needs httpStatus or grpcStatus"),
         ({"fault": {"abort": {"httpStatus": 700}}}, "spec.http[0].fault.abort.httpStatus: HTTP status 700 is not in range 200-599"),
         ({"match": [{"uri": {"exact": "/", "prefix": "/"}}]}, "spec.http[0].match[0].uri: only one of exact, prefix can be set"),
         ({"retries": {"attempts": -1}}, "spec.http[0].retries.attempts: attempts cannot be negative"),

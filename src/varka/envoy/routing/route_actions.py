@@ -14,6 +14,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from envoy.type.v3 import percent_pb2
 
+from varka.base import grpc_status
 from varka.envoy import messages
 from varka.envoy.listeners import http_filters
 from varka.model.traffic import Cors, DirectResponse, HeaderOperations, Headers, HttpRoute, LoadBalancer, Redirect, Retries
@@ -40,25 +41,6 @@ CODES = {
     307: RedirectAction.TEMPORARY_REDIRECT,
     308: RedirectAction.PERMANENT_REDIRECT,
 }
-GRPC_STATUS = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 NO_RETRIES = Retries(attempts=0)
@@ -211,7 +193,7 @@ def _fault(rule: HttpRoute) -> Any:
         fault.abort.percentage.CopyFrom(fraction(rule.abort.percentage))
         if rule.abort.grpc_status is not None:
             name = rule.abort.grpc_status.upper()
-            fault.abort.grpc_status = int(name) if name.isdigit() else GRPC_STATUS.index(name) if name in GRPC_STATUS else 2
+            fault.abort.grpc_status = int(name) if name.isdigit() else grpc_status.NAMES.index(name) if name in grpc_status.NAMES else 2
         else:
             fault.abort.http_status = rule.abort.http_status or 500
     return fault

@@ -75,3 +75,5 @@ def _duration(value: str, path: str, found: Findings) -> None:
         return
     if length < 0.001:
         found.error(path, "must be a valid duration greater than 1ms")
+    elif durations.has_fraction(value, 0.001):
+        found.error(path, "only durations to ms precision are supported; write whole milliseconds")

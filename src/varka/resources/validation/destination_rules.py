@@ -22,7 +22,7 @@ def check(spec: written.DestinationRule, meta: Meta, found: Findings) -> None:
         seen.add(subset.name)
         names.check_labels(subset.labels, f"{path}.labels", found)
         check_policy(subset.traffic_policy, f"{path}.trafficPolicy", found)
-    names.check_export_to(spec.export_to, "spec.exportTo", found)
+    names.check_export_to(spec.export_to, meta.namespace, "spec.exportTo", found)
     names.check_selector(spec.workload_selector, "spec.workloadSelector", found)
 
 

@@ -30,7 +30,7 @@ def domain_problem(name: str, wildcard: bool = True) -> str:
     labels = name.removesuffix(".").split(".")
     if not (_FIRST_LABEL if wildcard else _DNS_LABEL).fullmatch(labels[0]) or not all(map(_DNS_LABEL.fullmatch, labels[1:])):
         return f"domain name {name!r} is invalid: write labels of letters, digits and hyphens, and a wildcard only at the beginning"
-    if labels[-1].isdecimal() and len(labels) > 1:
+    if labels[-1].isdecimal() and (len(labels) > 1 or not wildcard):
         return f"domain name {name!r} is invalid: the top level domain cannot be all-numeric"
     return ""
 
@@ -85,6 +85,9 @@ def is_ip(text: str) -> bool:
 
 def is_subnet(text: str) -> bool:
     """Whether a text is an IP address or a CIDR block."""
+    _, slash, length = text.partition("/")
+    if slash and not (length.isascii() and length.isdecimal()):
+        return False
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -101,14 +104,33 @@ def check_labels(labels: Mapping[str, str], path: str, found: Findings) -> None:
             found.error(f"{path}[{key}]", f"invalid label value {value!r}")
 
 
-def check_export_to(values: Iterable[str], path: str, found: Findings) -> None:
-    """Check the namespaces of an exportTo."""
+def check_gateways(given: Iterable[str], path: str, found: Findings) -> None:
+    """Check references to Gateways: `namespace/name`, a name of the own namespace, `mesh`, or the older domain name."""
+    for index, name in enumerate(given):
+        where = f"{path}[{index}]"
+        namespace, slash, rest = name.partition("/")
+        if slash:
+            if not is_label(namespace) or not is_label(rest):
+                found.error(where, f"{name!r} is not a gateway; write namespace/name")
+            continue
+        if "." in name:
+            found.warning(where, f"using legacy gatewayName format {name!r}; prefer the <namespace>/<name> format")
+        if not name:
+            found.error(where, "gateway name must not be empty")
+        else:
+            check_domain(name, where, found, wildcard=False)
+
+
+def check_export_to(values: Iterable[str], namespace: str, path: str, found: Findings, nobody: bool = False) -> None:
+    """Check the namespaces of an exportTo; `nobody`: whether `~` has a meaning for this kind."""
     given = tuple(values)
     for index, value in enumerate(given):
         if value not in {"*", ".", "~"} and not is_label(value):
-            found.error(f"{path}[{index}]", f"{value!r} is not a namespace; use a namespace, '.', '*' or '~'")
-    if len(set(given)) != len(given):
-        found.error(path, "duplicate entries in exportTo")
+            found.error(f"{path}[{index}]", f"{value!r} is not a namespace; use a namespace, '.' or '*'")
+        elif value == "~" and not nobody:
+            found.error(f"{path}[{index}]", "'~' is for service entries only; use '.' for the own namespace")
+    if len({namespace if value == "." else value for value in given}) != len(given):
+        found.error(path, "duplicate entries in exportTo; '.' is the own namespace")
     if len(given) > 1 and ("*" in given or "~" in given):
         found.error(path, "'*' and '~' in exportTo must stand alone")
 

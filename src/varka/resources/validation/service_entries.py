@@ -25,7 +25,7 @@ def check(spec: written.ServiceEntry, meta: Meta, found: Findings) -> None:
             found.error("spec", "only one of WorkloadSelector or Endpoints is allowed in Service Entry")
     _RESOLUTIONS[spec.resolution](spec, found)
     _check_endpoint_ports(spec, found)
-    names.check_export_to(spec.export_to, "spec.exportTo", found)
+    names.check_export_to(spec.export_to, meta.namespace, "spec.exportTo", found, nobody=True)
 
 
 def _check_hosts(spec: written.ServiceEntry, found: Findings) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from varka.resources.parsing import Meta
 from varka.resources.traffic import virtual_services as written
-from varka.resources.validation import http_routes, names, reachability
+from varka.resources.validation import headers, http_routes, names, reachability
 from varka.resources.validation.findings import Findings
 
-_CLAIM = "@request.auth.claims"
+_AUTO_PASSTHROUGH = re.compile(r"outbound_\.\d+_\._\..+|outbound_\.\d+_\.[-\w]+_\..+")
+"""The server names by which sidecars call through a gateway of mode AUTO_PASSTHROUGH: port, subset, service."""
 
 
 def check(spec: written.VirtualService, meta: Meta, found: Findings) -> None:
@@ -20,38 +23,30 @@ def check(spec: written.VirtualService, meta: Meta, found: Findings) -> None:
         found.error("spec", "http, tcp or tls must be provided in virtual service")
     if delegate and (spec.tls or spec.tcp):
         found.error("spec", "a delegate (a virtual service without hosts) cannot contain tls or tcp routes; give it hosts or remove them")
-    if not spec.gateways or set(spec.gateways) == {"mesh"}:
+    if mesh:
         _check_claims(spec, found)
     for index, route in enumerate(spec.http):
         http_routes.check(route, f"spec.http[{index}]", delegate, found)
     reachability.check(spec, found)
     for index, tls in enumerate(spec.tls):
-        _check_tls(tls, spec.hosts, f"spec.tls[{index}]", found)
+        _check_tls(tls, spec.hosts, mesh, f"spec.tls[{index}]", found)
     for index, tcp in enumerate(spec.tcp):
         _check_tcp(tcp, f"spec.tcp[{index}]", found)
-    names.check_export_to(spec.export_to, "spec.exportTo", found)
+    names.check_export_to(spec.export_to, meta.namespace, "spec.exportTo", found)
 
 
 def _check_gateways(spec: written.VirtualService, delegate: bool, found: Findings) -> None:
     if delegate and spec.gateways:
         found.error("spec.gateways", "a delegate (a virtual service without hosts) cannot have gateways; those of its parent count")
-    for index, name in enumerate(spec.gateways):
-        path = f"spec.gateways[{index}]"
-        where, slash, rest = name.partition("/")
-        if slash:
-            if not rest or not (where == "." or names.is_label(where)):
-                found.error(path, f"{name!r} is not a gateway; write namespace/name")
-        elif "." in name:
-            found.warning(path, f"using legacy gatewayName format {name!r}; prefer the <namespace>/<name> format")
-        elif not name:
-            found.error(path, "gateway name must not be empty")
+    names.check_gateways(spec.gateways, "spec.gateways", found)
 
 
 def _check_hosts(spec: written.VirtualService, mesh: bool, found: Findings) -> None:
     valid = True
+    by_name = not mesh and any(match.sni_hosts for route in spec.tls for match in route.match)
     for index, host in enumerate(spec.hosts):
         path = f"spec.hosts[{index}]"
-        if not names.is_ip(host):
+        if not names.is_ip(host) and not (by_name and _AUTO_PASSTHROUGH.fullmatch(host)):
             valid = names.check_domain(host, path, found) and valid
         if host == "*" and mesh:
             found.error(path, "wildcard host * is not allowed for virtual services bound to the mesh gateway")
@@ -66,14 +61,14 @@ def _check_claims(spec: written.VirtualService, found: Findings) -> None:
     for index, route in enumerate(spec.http):
         for number, match in enumerate(route.match):
             for name in (*match.headers, *match.without_headers):
-                if name.startswith(_CLAIM):
+                if headers.is_claim(name):
                     found.error(
                         f"spec.http[{index}].match[{number}]",
                         f"JWT claim based routing (key: {name}) is only supported for gateways; name one in gateways",
                     )
 
 
-def _check_tls(route: written.TlsRoute, hosts: tuple[str, ...], path: str, found: Findings) -> None:
+def _check_tls(route: written.TlsRoute, hosts: tuple[str, ...], mesh: bool, path: str, found: Findings) -> None:
     if not route.match:
         found.error(f"{path}.match", "TLS route must have at least one match condition")
     for index, match in enumerate(route.match):
@@ -81,7 +76,8 @@ def _check_tls(route: written.TlsRoute, hosts: tuple[str, ...], path: str, found
         if not match.sni_hosts:
             found.error(f"{where}.sniHosts", "TLS match must have at least one SNI host")
         for number, host in enumerate(match.sni_hosts):
-            _check_sni(host, hosts, f"{where}.sniHosts[{number}]", found)
+            if mesh or host not in hosts or not _AUTO_PASSTHROUGH.fullmatch(host):
+                _check_sni(host, hosts, f"{where}.sniHosts[{number}]", found)
         _check_l4(match, where, found)
     _check_destinations(route.route, path, found)
 
@@ -97,8 +93,9 @@ def _check_l4(match: written.TlsMatchAttributes | written.L4MatchAttributes, pat
     for index, subnet in enumerate(match.destination_subnets):
         if not names.is_subnet(subnet):
             found.error(f"{path}.destinationSubnets[{index}]", f"{subnet!r} is not an IP address or CIDR block")
-    if match.port is not None:
+    if match.port:
         names.check_port(match.port, f"{path}.port", found)
+    names.check_gateways(match.gateways, f"{path}.gateways", found)
     names.check_labels(match.source_labels, f"{path}.sourceLabels", found)
 
 
