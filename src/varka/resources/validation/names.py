@@ -68,6 +68,16 @@ def is_label(name: str) -> bool:
     return len(name) <= 63 and _DNS_LABEL.fullmatch(name) is not None
 
 
+def check_host(where: str, name: str, path: str, found: Findings, addresses: bool = False) -> None:
+    """Check the two parts of `namespace/host`: a host is a whole name, or a wildcard for whole labels of one."""
+    if where not in {"*", "."} and not is_label(where):
+        found.error(path, f"invalid namespace value {where!r}; write a namespace, '.' or '*'")
+    if is_partial_wildcard(name):
+        found.error(path, f'partial wildcard "{name}" not allowed')
+    elif not (addresses and is_ip(name)) and check_domain(name, path, found) and name != "*" and "." not in name:
+        found.error(path, f"short names (non FQDN) are not allowed: write {name!r} with its domain")
+
+
 def check_port(number: int | None, path: str, found: Findings) -> None:
     """Check a port number."""
     if number is None or not 1 <= number <= 65535:

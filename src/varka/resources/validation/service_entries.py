@@ -9,6 +9,8 @@ from varka.resources.validation import names, workloads
 from varka.resources.validation.findings import Findings
 from varka.resources.validation.gateways import PROTOCOLS
 
+_BY_ADDRESS = {"TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL"}
+_ALLOCATE = "networking.istio.io/enable-autoallocate-ip"
 _TOLD_APART = {"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "HTTP_PROXY"}
 
 
@@ -16,7 +18,7 @@ def check(spec: written.ServiceEntry, meta: Meta, found: Findings) -> None:
     """Check a whole ServiceEntry."""
     _check_hosts(spec, found)
     _check_addresses(spec, found)
-    _check_ports(spec, found)
+    _check_ports(spec, meta, found)
     if spec.workload_selector is not None:
         if not spec.workload_selector.labels:
             found.warning("spec.workloadSelector", "workload selector specified without labels, it selects nothing")
@@ -35,10 +37,8 @@ def _check_hosts(spec: written.ServiceEntry, found: Findings) -> None:
         path = f"spec.hosts[{index}]"
         if host == "*":
             found.error(path, "invalid host *; name a domain")
-        elif names.is_partial_wildcard(host):
+        elif names.check_domain(host, path, found) and names.is_partial_wildcard(host):
             found.warning(path, f"partial wildcard {host!r} matches no host by itself; write '*.' and the domain")
-        elif not names.is_ip(host):
-            names.check_domain(host, path, found)
     apart = all(port.protocol.upper() in _TOLD_APART for port in spec.ports)
     if len(spec.hosts) > 1 and spec.resolution != "NONE" and not apart:
         found.error("spec.hosts", "multiple hosts provided with non-HTTP, non-TLS ports cannot be told apart")
@@ -53,7 +53,8 @@ def _check_addresses(spec: written.ServiceEntry, found: Findings) -> None:
             found.error(path, "CIDR addresses are allowed only for NONE/STATIC resolution types")
 
 
-def _check_ports(spec: written.ServiceEntry, found: Findings) -> None:
+def _check_ports(spec: written.ServiceEntry, meta: Meta, found: Findings) -> None:
+    allocated = spec.resolution != "NONE" and meta.labels.get(_ALLOCATE, "").lower() != "false"
     seen_names: set[str] = set()
     seen_numbers: set[int] = set()
     for index, port in enumerate(spec.ports):
@@ -69,6 +70,8 @@ def _check_ports(spec: written.ServiceEntry, found: Findings) -> None:
             found.error(f"{path}.name", f"invalid port name {port.name!r}")
         if port.protocol and port.protocol.upper() not in PROTOCOLS:
             found.error(f"{path}.protocol", f"invalid protocol {port.protocol!r}")
+        if port.protocol.upper() in {"", "TCP"} and not spec.addresses and not allocated:
+            found.warning(path, "addresses are required to tell connections to a TCP port from those to others on the same port")
         if port.target_port is not None:
             names.check_port(port.target_port, f"{path}.targetPort", found)
             if spec.resolution == "NONE":
@@ -112,6 +115,8 @@ def _dns(spec: written.ServiceEntry, found: Findings) -> None:
                 found.error(f"spec.hosts[{index}]", f"hosts must be FQDN if no endpoints are provided for resolution mode {spec.resolution}")
     if spec.resolution == "DNS_ROUND_ROBIN" and len(spec.endpoints) > 1:
         found.error("spec.endpoints", "there must only be 0 or 1 endpoint for resolution mode DNS_ROUND_ROBIN")
+    if len(spec.hosts) > 1 and spec.addresses and any(port.protocol.upper() in _BY_ADDRESS for port in spec.ports):
+        found.warning("spec.hosts", "several hosts with the same addresses and a TCP or TLS port are told apart by the server name only")
     for index, entry in enumerate(spec.endpoints):
         _check_name(entry, f"spec.endpoints[{index}]", found)
 
@@ -119,6 +124,8 @@ def _dns(spec: written.ServiceEntry, found: Findings) -> None:
 def _check_name(entry: WorkloadEntry, path: str, found: Findings) -> None:
     if entry.address.startswith("unix://"):
         found.error(f"{path}.address", "unix endpoints need resolution STATIC")
+    elif not entry.address:
+        found.error(f"{path}.address", "is required: a name or an IP address")
     else:
         workloads.check_address(entry, path, found)
 

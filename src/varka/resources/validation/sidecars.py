@@ -42,8 +42,7 @@ def _check_ingress(listener: written.IngressListener, path: str, found: Findings
         return
     names.check_port(listener.port.number, f"{path}.port.number", found)
     protocol = listener.port.protocol.upper()
-    if protocol and protocol not in PROTOCOLS:
-        found.error(f"{path}.port.protocol", f"invalid protocol {listener.port.protocol!r}")
+    _check_port(listener.port, path, found)
     if listener.bind and not names.is_ip(listener.bind):
         found.error(f"{path}.bind", f"{listener.bind!r} is not an IP address")
     _check_endpoint(listener.default_endpoint, f"{path}.defaultEndpoint", found)
@@ -56,6 +55,15 @@ def _check_ingress(listener: written.IngressListener, path: str, found: Findings
             found.warning(f"{path}.connectionPool.http", f"sidecar: HTTP connection pool settings have no effect on {protocol} ports")
 
 
+def _check_port(port: written.SidecarPort, path: str, found: Findings) -> None:
+    if port.protocol and port.protocol.upper() not in PROTOCOLS:
+        found.error(f"{path}.port.protocol", f"invalid protocol {port.protocol!r}")
+    if port.target_port:
+        found.error(f"{path}.port.targetPort", "targetPort has no impact on Sidecars")
+    if port.name and not names.is_label(port.name):
+        found.error(f"{path}.port.name", f"invalid port name {port.name!r}")
+
+
 def _check_endpoint(endpoint: str, path: str, found: Findings) -> None:
     if not endpoint:
         return
@@ -63,7 +71,7 @@ def _check_endpoint(endpoint: str, path: str, found: Findings) -> None:
         workloads.check_socket(endpoint, path, found)
         return
     address, _, port = endpoint.rpartition(":")
-    if address.strip("[]") not in {"127.0.0.1", "0.0.0.0", "::1", "::"}:
+    if address not in {"", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"}:
         found.error(path, f"{endpoint!r} must be 127.0.0.1, 0.0.0.0, [::1] or [::] and a port, or a unix:// path")
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         found.error(path, f"{endpoint!r} has no valid port")
@@ -77,6 +85,8 @@ def _check_tls(listener: written.IngressListener, protocol: str, path: str, foun
         found.error(f"{path}.mode", f"sidecar: TLS mode {tls.mode} is not supported for ingress listeners")
     if protocol not in {"HTTPS", "TLS"}:
         found.error(path, f"sidecar: server TLS needs protocol HTTPS or TLS, not {protocol or 'none'}")
+    if tls.subject_alt_names:
+        found.error(f"{path}.subjectAltNames", "sidecar: subjectAltNames is not supported in ingress tls")
     if tls.https_redirect:
         found.error(f"{path}.httpsRedirect", "sidecar: httpsRedirect is not supported")
     for name, given in (("credentialName", tls.credential_name), ("credentialNames", tls.credential_names), ("tlsCertificates", tls.tls_certificates)):
@@ -96,26 +106,28 @@ def _check_egress(spec: written.Sidecar, found: Findings) -> None:
             found.error(f"{path}.hosts", "sidecar: egress listener must contain at least one host")
         for number, host in enumerate(listener.hosts):
             _check_host(host, f"{path}.hosts[{number}]", found)
-        key = listener.bind if listener.bind.startswith("unix://") else f"{listener.bind}:{listener.port.number if listener.port is not None else 0}"
+        key = "" if listener.port is None else str(listener.port.number or listener.bind)
         if key in seen:
-            found.error(path, f"sidecar: egress listeners must be unique: {key} is taken twice")
+            found.error(path, f"sidecar: ports and sockets of egress listeners must be unique: {key or 'no port'} is taken twice")
         seen.add(key)
         _check_bind(listener, path, found)
 
 
 def _check_bind(listener: written.EgressListener, path: str, found: Findings) -> None:
-    socket = listener.bind.startswith("unix://")
-    if socket:
-        workloads.check_socket(listener.bind, f"{path}.bind", found)
+    if listener.port is None:
+        return
+    if listener.port.number == 0:
+        if listener.bind.startswith("unix://"):
+            workloads.check_socket(listener.bind, f"{path}.bind", found)
+        else:
+            found.error(f"{path}.bind", "sidecar: a port with number 0 must have a unix:// path to bind to")
         if listener.capture_mode not in {"DEFAULT", "NONE"}:
             found.error(f"{path}.captureMode", "sidecar: captureMode must be DEFAULT/NONE for unix domain socket listeners")
-    elif listener.bind and not names.is_ip(listener.bind):
-        found.error(f"{path}.bind", f"{listener.bind!r} is not an IP address or a unix:// path")
-    if listener.port is not None and not socket:
+    else:
         names.check_port(listener.port.number, f"{path}.port.number", found)
-    protocol = listener.port.protocol.upper() if listener.port is not None else ""
-    if protocol and protocol not in PROTOCOLS:
-        found.error(f"{path}.port.protocol", f"invalid protocol {protocol!r}")
+        if listener.bind and not names.is_ip(listener.bind):
+            found.error(f"{path}.bind", f"{listener.bind!r} is not an IP address; a unix:// path goes with port number 0")
+    _check_port(listener.port, path, found)
 
 
 def _check_host(host: str, path: str, found: Findings) -> None:
@@ -123,21 +135,23 @@ def _check_host(host: str, path: str, found: Findings) -> None:
     if not slash or not where or not name:
         found.error(path, f"{host!r} is not of the form namespace/dnsName")
         return
-    if where not in {"*", ".", "~"} and not names.is_label(where):
-        found.error(path, f"invalid namespace value {where!r} in {host!r}")
-    names.check_domain(name, path, found)
+    names.check_host("*" if where == "~" else where, name, path, found)
 
 
 def _check_duplicate_hosts(spec: written.Sidecar, namespace: str, found: Findings) -> None:
     """Warn of hosts that a wildcard of the same listener has taken already."""
     for index, listener in enumerate(spec.egress):
-        given = {host: tuple(host.partition("/")[::2]) for host in listener.hosts if "/" in host}
-        for host, (where, _) in given.items():
-            own = namespace if where == "." else where
-            for other, (outer, pattern) in given.items():
-                wide = namespace if outer == "." else outer
-                if other != host and pattern == "*" and wide in {"*", own} and own != "~":
-                    found.warning(f"spec.egress[{index}].hosts", f"{host!r} has no effect: {other!r} includes it", "Duplicate")
+        seen: dict[str, set[str]] = {}
+        for host in listener.hosts:
+            where, slash, name = host.partition("/")
+            if not slash:
+                continue
+            taken = seen.setdefault(namespace if where == "." else where, set())
+            if name in taken or "*" in taken or (name == "*" and taken):
+                found.warning(f"spec.egress[{index}].hosts", f"{host!r} is there twice: one entry includes the other", "Duplicate")
+            taken.add(name)
+        if "*" in seen.get("*", ()) and len(seen) > 1:
+            found.warning(f"spec.egress[{index}].hosts", "'*/*' includes all other hosts", "Duplicate")
 
 
 def _check_policy(policy: written.OutboundTrafficPolicy, found: Findings) -> None:

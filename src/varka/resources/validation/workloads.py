@@ -35,7 +35,7 @@ def check_socket(address: str, path: str, found: Findings) -> None:
     rest = address.removeprefix("unix://")
     if not rest.startswith(("/", "@")):
         found.error(path, f"{address!r} is not an absolute path or an abstract socket")
-    if rest.endswith("/"):
+    elif rest.startswith("/") and rest.endswith("/"):
         found.error(path, f"{address!r} is a folder, not a socket")
 
 
