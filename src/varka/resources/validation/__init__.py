@@ -27,6 +27,7 @@ from varka.resources.validation import (
 )
 from varka.resources.validation.findings import Findings
 
+_DRY_RUN = "istio.io/dry-run"
 _CHECKS: dict[str, Callable[[Any, Meta, Findings], None]] = {
     "VirtualService": virtual_services.check,
     "DestinationRule": destination_rules.check,
@@ -35,6 +36,7 @@ _CHECKS: dict[str, Callable[[Any, Meta, Findings], None]] = {
     "WorkloadEntry": workloads.check_entry,
     "WorkloadGroup": workloads.check_group,
     "Sidecar": sidecars.check,
+    "ProxyConfig": workloads.check_proxy_config,
     "EnvoyFilter": extensions.check_envoy_filter,
     "WasmPlugin": extensions.check_wasm_plugin,
     "Telemetry": telemetry.check,
@@ -60,6 +62,8 @@ def validate(parsed: Parsed[Any]) -> tuple[Condition, ...]:
     found = Findings(parsed.conditions)
     if parsed.spec is not None and parsed.group.endswith("istio.io"):
         constraints.check(parsed.spec, "spec", found)
+        if _DRY_RUN in parsed.meta.annotations and parsed.kind != "AuthorizationPolicy":
+            found.error(f"metadata.annotations[{_DRY_RUN}]", "dry-run is only supported for AuthorizationPolicy")
         check = _CHECKS.get(parsed.kind)
         if check is not None:
             check(parsed.spec, parsed.meta, found)

@@ -11,6 +11,7 @@ from varka.resources.parsing import Meta
 from varka.resources.validation import names
 from varka.resources.validation.findings import Findings
 
+_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ("k",)}
 _HEADER = re.compile(r"[-_A-Za-z0-9]+")
 
 
@@ -26,8 +27,6 @@ def check_peer(spec: written.PeerAuthentication, meta: Meta, found: Findings) ->
 
 def check_request(spec: written.RequestAuthentication, meta: Meta, found: Findings) -> None:
     """Check a whole RequestAuthentication."""
-    if "istio.io/dry-run" in meta.annotations:
-        found.error("metadata.annotations[istio.io/dry-run]", "dry-run is only supported for AuthorizationPolicy")
     names.check_targets(spec.selector, spec.target_ref, spec.target_refs, found)
     for index, rule in enumerate(spec.jwt_rules):
         _check_rule(rule, f"spec.jwtRules[{index}]", found)
@@ -75,3 +74,10 @@ def _check_keys(text: str, path: str, found: Findings) -> None:
         return
     if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
         found.error(path, "is no JSON Web Key Set: it needs a list 'keys'")
+        return
+    for index, key in enumerate(keys["keys"]):
+        kind = key.get("kty") if isinstance(key, dict) else None
+        if not isinstance(kind, str) or kind not in _MEMBERS:
+            found.error(path, f"key {index} has no type that is known; use one of {', '.join(_MEMBERS)} in 'kty'")
+        elif not all(key.get(member) for member in _MEMBERS[kind]):
+            found.error(path, f"key {index} of type {kind} needs {', '.join(_MEMBERS[kind])}")

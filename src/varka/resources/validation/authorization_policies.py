@@ -23,10 +23,9 @@ _PLAIN_KEYS = {
     "request.auth.audiences",
     "request.auth.presenter",
 }
-_MAPS = re.compile(r"request\.headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+")
-_HTTP_KEYS = ("request.", "remote.ip")
-_HTTP_SOURCE = ("request_principals", "not_request_principals", "remote_ip_blocks", "not_remote_ip_blocks")
-_HTTP_OPERATION = ("hosts", "not_hosts", "methods", "not_methods", "paths", "not_paths")
+_MAPS = re.compile(r"request\.headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+\[.+\]")
+_TOKENS = ("request_principals", "not_request_principals")
+_NOT_FOR_CUSTOM = ("namespaces", "not_namespaces", "principals", "not_principals", *_TOKENS)
 _TCP_ONLY = (
     "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope due to the use of only HTTP attributes in a DENY rule; "
     "it is recommended to explicitly specify the port"
@@ -45,6 +44,8 @@ def check(spec: written.AuthorizationPolicy, meta: Meta, found: Findings) -> Non
             _check_operation(to.operation, f"{path}.to[{number}].operation", found)
         for number, when in enumerate(rule.when):
             _check_condition(when, f"{path}.when[{number}]", found)
+        if spec.action == "CUSTOM":
+            _check_custom(rule, path, found)
         if spec.action == "DENY" and _denies_tcp(rule):
             found.warning(path, _TCP_ONLY, "DeniesTcp")
 
@@ -93,11 +94,11 @@ def _check_operation(operation: written.Operation | None, path: str, found: Find
     _check_values(operation, path, found)
     for name in ("ports", "not_ports"):
         for port in getattr(operation, name):
-            if port and (not port.isdecimal() or not 1 <= int(port) <= 65535):
+            if port and not _is_port(port):
                 found.error(f"{path}.{_camel(name)}", f"{port!r} is not a port")
     for name in ("paths", "not_paths"):
         for item in getattr(operation, name):
-            if "{" in item and not _is_template(item):
+            if ("{*}" in item or "{**}" in item) and not _is_template(item):
                 found.error(f"{path}.{_camel(name)}", f"{item!r} is no valid path template; use {{*}} for one segment and {{**}} for the rest")
 
 
@@ -125,19 +126,33 @@ def _check_condition(when: written.When, path: str, found: Findings) -> None:
     for value in (*when.values, *when.not_values):
         if when.key in {"source.ip", "destination.ip", "remote.ip"} and not names.is_subnet(value):
             found.error(path, f"{value!r} is not an IP address or CIDR block")
-        if when.key == "destination.port" and (not value.isdecimal() or not 1 <= int(value) <= 65535):
+        if when.key == "destination.port" and not _is_port(value):
             found.error(path, f"{value!r} is not a port")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= 65535
+
+
+def _check_custom(rule: written.Rule, path: str, found: Findings) -> None:
+    """The server is asked before identities are known to the rules: they cannot choose by them."""
+    for number, item in enumerate(rule.from_):
+        for name in _NOT_FOR_CUSTOM if item.source is not None else ():
+            if getattr(item.source, name):
+                found.error(f"{path}.from[{number}].source.{_camel(name)}", f"{_camel(name)} is currently not supported with CUSTOM action")
+    for number, when in enumerate(rule.when):
+        if when.key in {"source.namespace", "source.principal"} or when.key.startswith("request.auth."):
+            found.error(f"{path}.when[{number}].key", f"{when.key} is currently not supported with CUSTOM action")
 
 
 def _denies_tcp(rule: written.Rule) -> bool:
     """Whether a rule of a DENY policy asks for HTTP attributes and not for a port: on TCP its rest applies to everything."""
-    if any(item.operation is not None and (item.operation.ports or item.operation.not_ports) for item in rule.to):
-        return False
-    if any(item.key == "destination.port" for item in rule.when):
-        return False
-    sources = any(item.source is not None and any(getattr(item.source, name) for name in _HTTP_SOURCE) for item in rule.from_)
-    operations = any(item.operation is not None and any(getattr(item.operation, name) for name in _HTTP_OPERATION) for item in rule.to)
-    return sources or operations or any(item.key.startswith(_HTTP_KEYS) for item in rule.when)
+    operations = [item.operation for item in rule.to if item.operation is not None]
+    if operations:
+        return not any(operation.ports or operation.not_ports for operation in operations)
+    sources = [item.source for item in rule.from_ if item.source is not None]
+    plain = [name for name in written.Source.__struct_fields__ if name not in _TOKENS]
+    return bool(sources) and not any(getattr(source, name) for source in sources for name in plain)
 
 
 def _camel(name: str) -> str:

@@ -22,6 +22,8 @@ def check(spec: written.Telemetry, meta: Meta, found: Findings) -> None:
         if share is not None and not 0 <= share <= 100:
             found.error(f"{path}.randomSamplingPercentage", f"randomSamplingPercentage {share} must be in range [0.0, 100.0]")
         for name, tag in tracing.custom_tags.items():
+            if not name:
+                found.error(f"{path}.customTags", "the name of a tag must not be empty")
             if tag == written.CustomTag():
                 found.error(f"{path}.customTags[{name}]", f"tag '{name}' may not have a nil value")
     for index, metrics in enumerate(spec.metrics):

@@ -1,9 +1,10 @@
-"""WorkloadEntry and WorkloadGroup: an address that can be reached, labels, and one probe."""
+"""WorkloadEntry and WorkloadGroup: an address that can be reached, labels, and one probe; ProxyConfig: whom it is for."""
 
 from __future__ import annotations
 
 from varka.resources.parsing import Meta
 from varka.resources.traffic import workloads as written
+from varka.resources.traffic.proxy_configs import ProxyConfig
 from varka.resources.validation import names
 from varka.resources.validation.findings import Findings
 
@@ -56,6 +57,11 @@ def check_group(spec: written.WorkloadGroup, meta: Meta, found: Findings) -> Non
         check_template(spec.template, "spec.template", found)
     if spec.probe is not None:
         _check_probe(spec.probe, found)
+
+
+def check_proxy_config(spec: ProxyConfig, meta: Meta, found: Findings) -> None:
+    """Check a whole ProxyConfig."""
+    names.check_selector(spec.selector, "spec.selector", found)
 
 
 def _check_probe(probe: written.ReadinessProbe, found: Findings) -> None:

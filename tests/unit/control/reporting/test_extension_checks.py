@@ -52,7 +52,7 @@ def test_a_merge_cannot_unset() -> None:
     """Values that are Envoy's defaults are told, also inside of typed configuration, and those with a presence of their own are not."""
     manager = {"@type": MANAGER, "merge_slashes": False, "normalize_path": False, "via": "", "stat_prefix": "x"}
     obj = envoy_filter(patch("NETWORK_FILTER", "MERGE", {"name": "", "typed_config": manager}, LISTENER))
-    assert [item.message.partition(" back")[0] for item in validation.findings(obj)] == [
+    assert [item.message.partition(" back")[0] for item in validation.findings(obj) if item.reason != "Internals"] == [
         "a merge cannot set name",
         "a merge cannot set typed_config.merge_slashes",
         "a merge cannot set typed_config.via",
