@@ -51,7 +51,17 @@ class Pod:
 
     @property
     def image(self) -> str:
-        return self.annotations.get("sidecar.istio.io/proxyImage") or self.options.image(image_type=self.image_type)
+        return self.image_of("proxy")
+
+    def image_of(self, kind: str) -> str:
+        """The image of the proxy or of `proxy_init`; the annotation counts where it names a registry."""
+        wanted = self.annotations.get("sidecar.istio.io/proxyImage", "")
+        return wanted if "/" in wanted else self.options.image(kind, self.image_type)
+
+    @property
+    def binds_low_ports(self) -> bool:
+        default = self.options.proxy_setting("capNetBindService", "")
+        return str(self.annotations.get("sidecar.istio.io/capNetBindService", default)).lower() == "true"
 
     @property
     def image_type(self) -> str:
@@ -69,19 +79,19 @@ def sidecar(pod: Pod) -> Object:
         extra["lifecycle"] = {"preStop": {"exec": {"command": ["pilot-agent", "request", f"--debug-port={pod.status_port}", "POST", "drain"]}}}
     elif pod.hold:
         extra["lifecycle"] = {"postStart": {"exec": {"command": ["pilot-agent", "wait"]}}}
+    if pod.options.proxy_setting("lifecycle"):
+        extra["lifecycle"] = pod.options.proxy_setting("lifecycle")
     privileged = bool(pod.options.proxy_setting("privileged", False))
     transparent = pod.interception == "TPROXY"
-    added = ["NET_ADMIN"] if transparent else []
-    if pod.annotations.get("sidecar.istio.io/capNetBindService") == "true":
-        added.append("NET_BIND_SERVICE")
+    added = [*(["NET_ADMIN"] if transparent else []), *(["NET_BIND_SERVICE"] if pod.binds_low_ports else [])]
     security = {
         "allowPrivilegeEscalation": privileged,
         "capabilities": {**({"add": added} if added else {}), "drop": ["ALL"]},
         "privileged": privileged,
         "readOnlyRootFilesystem": pod.annotations.get("sidecar.istio.io/enableCoreDump") != "true",
         "runAsGroup": pod.group,
-        "runAsNonRoot": not transparent,
-        "runAsUser": 0 if transparent else pod.user,
+        "runAsNonRoot": not added,
+        "runAsUser": 0 if added else pod.user,
     }
     return {
         "name": PROXY,
@@ -131,17 +141,18 @@ def gateway(pod: Pod) -> Object:
 
 def initialiser(pod: Pod) -> Object:
     """`istio-init`, which redirects the pod's traffic to the proxy."""
+    privileged = bool(pod.options.proxy_setting("privileged", False))
     return {
         "name": INIT,
-        "image": pod.annotations.get("sidecar.istio.io/proxyImage") or pod.options.image("proxy_init", pod.image_type),
+        "image": pod.image_of("proxy_init"),
         **_pull_policy(pod),
         "args": _redirection(pod),
         **_init_environment(pod),
         "resources": resources(pod),
         "securityContext": {
-            "allowPrivilegeEscalation": False,
+            "allowPrivilegeEscalation": privileged,
             "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
-            "privileged": False,
+            "privileged": privileged,
             "readOnlyRootFilesystem": False,
             "runAsGroup": 0,
             "runAsNonRoot": False,

@@ -30,6 +30,7 @@ DEFAULT_PROXY_CONFIG: Mapping[str, Any] = {
 }
 """What a proxy assumes without being told; only what differs is written into the pod."""
 
+_FLAVOURS = ("distroless", "debug")
 _DEFAULT_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2000m", "memory": "1024Mi"}}
 
 
@@ -87,8 +88,15 @@ class Options:
         if "/" in name:
             return name
         hub, tag = self.setting("global", "hub", default="docker.io/istio"), self.setting("global", "tag", default="1.28.2")
-        suffix = f"-{image_type}" if image_type and image_type != "default" else ""
-        return f"{hub}/{name}:{tag}{suffix}"
+        return f"{hub}/{name}:{_flavoured(str(tag), image_type)}"
+
+
+def _flavoured(tag: str, image_type: str) -> str:
+    """The tag of the image's flavour, which takes the place of a flavour that the tag has already."""
+    if not image_type:
+        return tag
+    plain = next((tag.removesuffix(f"-{known}") for known in _FLAVOURS if tag.endswith(f"-{known}")), tag)
+    return plain if image_type == "default" else f"{plain}-{image_type}"
 
 
 def proxy_config(options: Options, pod: proxy_configs.Workload) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ TEMPLATES = "inject.istio.io/templates"
 OVERRIDES = "proxy.istio.io/overrides"
 KNOWN_TEMPLATES = ("sidecar", "gateway")
 AUTO = "auto"
+_SCRAPING = {f"prometheus_io_{key}": key for key in ("scrape", "path", "port")}
+_NO = frozenset({"false", "False", "FALSE", "f", "F", "0"})
 
 
 def inject(pod: Object, namespace: str, namespace_labels: Mapping[str, str] | None, options: Options, workload: Workload | None = None) -> Object | None:
@@ -97,9 +100,22 @@ def _plan(pod: Object, namespace: str, options: Options, workload: Workload, *, 
     )
 
 
-def _own(pod: Object) -> Object | None:
-    """The proxy container that the user wrote, whose fields win over the template's."""
-    return next((one for one in _all_containers(pod) if one["name"] == containers.PROXY), None)
+def _own(pod: Object, name: str = containers.PROXY) -> Object | None:
+    """The proxy container (or the one before it) that the user wrote, whose fields win over the template's."""
+    return next((one for one in _all_containers(pod) if one["name"] == name), None)
+
+
+def _overrides(own: Object | None, own_init: Object | None, native: bool) -> Object:
+    """What the user wrote of the proxy's containers, kept so that another injection can lay it over again."""
+    found: Object = {}
+    for place, given in (("initContainers" if native else "containers", own), ("initContainers", own_init)):
+        if given is not None:
+            found.setdefault(place, []).append({"name": given["name"], "resources": {}, **_without_auto(given)})
+    return found
+
+
+def _redirects(plan: containers.Pod) -> bool:
+    return plan.interception != "NONE" and not plan.options.setting("pilot", "cni", "enabled", default=False)
 
 
 def _without_auto(own: Object) -> Object:
@@ -118,13 +134,20 @@ def _rewrites(annotations: Mapping[str, str], options: Options) -> bool:
 def _merges(annotations: Mapping[str, str], options: Options) -> bool:
     """Application metrics are served together with the proxy's."""
     merge = str(annotations.get("prometheus.istio.io/merge-metrics", options.mesh.get("enablePrometheusMerge", True))).lower() == "true"
-    return merge and annotations.get("prometheus.io/scrape", "").lower() != "false" and annotations.get("prometheus.io.scrape", "").lower() != "false"
+    given = _scrape(annotations)
+    agents = str(options.proxy_setting("statusPort", opts.STATUS_PORT))
+    return merge and given.get("scrape") not in _NO and given.get("port") != agents
 
 
 def _scrape(annotations: Mapping[str, str]) -> dict[str, str]:
     """Where the application's own metrics are, before the annotations are pointed at the agent."""
-    found = {key: annotations.get(f"prometheus.io/{key}") or annotations.get(f"prometheus.io.{key}") or "" for key in ("scrape", "path", "port")}
-    return {key: value for key, value in found.items() if value} if any(found.values()) else {}
+    found = {_SCRAPING[plain]: value for name, value in annotations.items() if (plain := _plain(name)) in _SCRAPING}
+    return {key: found[key] for key in ("scrape", "path", "port") if found.get(key)}
+
+
+def _plain(name: str) -> str:
+    """The name as Prometheus has it: to scrapers `prometheus.io/port` and `prometheus.io.port` are the same."""
+    return re.sub("[^a-zA-Z0-9_]", "_", name)
 
 
 def _annotate(pod: Object, plan: containers.Pod, *, sidecar: bool) -> None:
@@ -136,11 +159,13 @@ def _annotate(pod: Object, plan: containers.Pod, *, sidecar: bool) -> None:
     if first is not None and sidecar:
         annotations.setdefault("kubectl.kubernetes.io/default-container", first)
         annotations.setdefault("kubectl.kubernetes.io/default-logs-container", first)
-    if own is not None and own.get("image") == AUTO and sidecar:
-        place = "initContainers" if plan.native else "containers"
-        written = {name: value for name, value in own.items() if name != "image"}
-        annotations[OVERRIDES] = json.dumps({place: [{"name": written["name"], "resources": {}, **written}]}, separators=(",", ":"))
+    overrides = _overrides(own, _own(pod, containers.INIT) if sidecar and _redirects(plan) else None, plan.native)
+    if overrides:
+        annotations[OVERRIDES] = json.dumps(overrides, separators=(",", ":"))
+    for name, value in (options.setting("sidecarInjectorWebhook", "injectedAnnotations", default={}) or {}).items():
+        annotations[str(name)] = str(value)
     if _merges(annotations, options):
+        annotations = {name: value for name, value in annotations.items() if _plain(name) not in _SCRAPING}
         annotations.update(
             {
                 "prometheus.io/path": "/stats/prometheus",
@@ -164,11 +189,13 @@ def _add_sidecar(pod: Object, plan: containers.Pod) -> None:
         if plan.interception == "TPROXY":
             proxy["securityContext"]["runAsUser"] = 0
     applications = [one for one in spec.get("containers") or [] if one["name"] != containers.PROXY]
-    first = [one for one in spec.get("initContainers") or [] if one["name"] not in (containers.PROXY, containers.INIT)]
+    ours = {containers.PROXY, containers.INIT} if _redirects(plan) else {containers.PROXY}
+    first = [one for one in spec.get("initContainers") or [] if one["name"] not in ours]
     if plan.probers:
         applications, _ = probes.rewrite(applications, int(plan.status_port))
         first = [probes.rewrite([one], int(plan.status_port))[0][0] if one.get("restartPolicy") == "Always" else one for one in first]
-    initialiser = [containers.initialiser(plan)] if plan.interception != "NONE" and not plan.options.setting("pilot", "cni", "enabled", default=False) else []
+    own_init = _own(pod, containers.INIT) or {}
+    initialiser = [merging.container(containers.initialiser(plan), _without_auto(own_init))] if _redirects(plan) else []
     if plan.native:
         spec["containers"] = applications
         spec["initContainers"] = [*initialiser, proxy, *first]
