@@ -122,7 +122,8 @@ class Rules:
         proxy = {"egressProxy": {"host": "api.default.svc.cluster.local", "port": {"number": 9000}}}
         unknown = self._dice.choice([{"mode": "REGISTRY_ONLY"}, {"mode": "ALLOW_ANY"}, {"mode": "ALLOW_ANY", **proxy}])
         rest = {"hosts": self._some(["./*", "./web.default.svc.cluster.local", "*/*.example.com"])}
-        spec = {"egress": [*self._some(listeners, 3), rest], "outboundTrafficPolicy": unknown}
+        one_a_port = {listener["port"]["number"]: listener for listener in self._some(listeners, 3)}
+        spec = {"egress": [*one_a_port.values(), rest], "outboundTrafficPolicy": unknown}
         ingress = [
             {"port": {"number": 9080, "protocol": "HTTP", "name": "in"}, "defaultEndpoint": "127.0.0.1:8000", "connectionPool": {"tcp": {"maxConnections": 9}}}
         ]
