@@ -26,4 +26,4 @@ def problems(obj: Object) -> list[str]:
         return []
     found = findings(obj)
     errors = [one.text for one in found if one.severity is Severity.ERROR]
-    return [*errors, *(f"warning: {one.text}" for one in found if one.severity is Severity.WARNING)]
+    return [*errors, *(f"warning: {one.text}" for one in found if one.severity is not Severity.ERROR)]

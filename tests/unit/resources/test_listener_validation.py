@@ -50,7 +50,7 @@ def test_ports_and_sockets_of_gateways() -> None:
     [
         ({"tls": {"httpsRedirect": True}}, ([], [])),
         ({"tls": STORED}, (["tls"], [])),
-        ({"tls": {"privateKey": "k"}}, (["tls"], [])),
+        ({"tls": {"privateKey": "k"}}, (["tls"], ["tls"])),
         ({"port": {**HTTPS, "protocol": "TCP"}, "tls": STORED}, (["tls"], [])),
         ({"port": HTTPS, "tls": {**STORED, "httpsRedirect": True}}, ([], ["tls.httpsRedirect"])),
         ({"port": HTTPS, "tls": {**STORED, "minProtocolVersion": "TLSV1_0"}}, ([], ["tls.minProtocolVersion"])),

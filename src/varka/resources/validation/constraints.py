@@ -59,8 +59,11 @@ def _keywords(value: Any, schema: Schema, path: str, found: Findings) -> None:
         elif "pattern" in limits and not re.search(limits["pattern"], value):
             found.error(path, f"{value!r} does not match {limits['pattern']}")
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        if value < limits.get("minimum", value) or value > limits.get("maximum", value):
-            found.error(path, f"{value} must be between {limits.get('minimum', 'any')} and {limits.get('maximum', 'any')}")
+        name = path.rpartition(".")[2]
+        if value < limits.get("minimum", value):
+            found.error(path, f"{name} must be greater than or equal to {limits['minimum']}, not {value}")
+        elif value > limits.get("maximum", value):
+            found.error(path, f"{name} must be less than or equal to {limits['maximum']}, not {value}")
     elif isinstance(value, tuple) and len(value) > limits.get("maxItems", len(value)):
         found.error(path, f"must have at most {limits['maxItems']} items")
     elif isinstance(value, dict) and len(value) > limits.get("maxProperties", len(value)):

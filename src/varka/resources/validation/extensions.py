@@ -34,7 +34,10 @@ def check_wasm_plugin(spec: written.WasmPlugin, meta: Meta, found: Findings) -> 
     elif scheme not in _SCHEMES:
         found.error("spec.url", f"url contains unsupported scheme {scheme!r}; use http, https, oci or file")
     if spec.sha256 and not _SHA256.fullmatch(spec.sha256):
-        found.error("spec.sha256", "sha256 field must match [a-f0-9]{64} pattern")
+        found.error("spec.sha256", "sha256 field must be 64 characters long" if len(spec.sha256) != 64 else "sha256 field must match [a-f0-9]{64} pattern")
+    for index, match in enumerate(spec.match):
+        for number, port in enumerate(match.ports):
+            names.check_port(port.number, f"spec.match[{index}].ports[{number}].number", found)
     env = spec.vm_config.env if spec.vm_config is not None else ()
     seen: set[str] = set()
     for index, item in enumerate(env):

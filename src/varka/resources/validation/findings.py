@@ -24,6 +24,10 @@ class Findings:
         """Note that a field is doubtful."""
         self._add(conditions.warning(path, message, reason))
 
+    def info(self, path: str, message: str, reason: str = "Note") -> None:
+        """Note what the status tells, and nothing warns of."""
+        self._add(conditions.info(path, message, reason))
+
     def _add(self, item: Condition) -> None:
         if item not in self._items:
             self._items.append(item)

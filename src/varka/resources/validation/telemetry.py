@@ -26,12 +26,22 @@ def check(spec: written.Telemetry, meta: Meta, found: Findings) -> None:
                 found.error(f"{path}.customTags", "the name of a tag must not be empty")
             if tag == written.CustomTag():
                 found.error(f"{path}.customTags[{name}]", f"tag '{name}' may not have a nil value")
+            _check_tag(tag, f"{path}.customTags[{name}]", found)
     for index, metrics in enumerate(spec.metrics):
         for number, override in enumerate(metrics.overrides):
             _check_override(override, f"spec.metrics[{index}].overrides[{number}]", found)
     for index, logging in enumerate(spec.access_logging):
         if logging.filter is not None and logging.filter.expression:
             _check_filter(logging.filter.expression, f"spec.accessLogging[{index}].filter.expression", found)
+
+
+def _check_tag(tag: written.CustomTag, path: str, found: Findings) -> None:
+    if tag.literal is not None and not tag.literal.value:
+        found.error(f"{path}.literal.value", "literal tag value may not be empty")
+    if tag.header is not None and not tag.header.name:
+        found.error(f"{path}.header.name", "header tag name may not be empty")
+    if tag.environment is not None and not tag.environment.name:
+        found.error(f"{path}.environment.name", "environment tag name may not be empty")
 
 
 def _check_filter(expression: str, path: str, found: Findings) -> None:
@@ -49,10 +59,10 @@ def _check_override(override: written.MetricsOverride, path: str, found: Finding
     for name, tag in override.tag_overrides.items():
         where = f"{path}.tagOverrides[{name}]"
         if tag.operation == "REMOVE" and tag.value:
-            found.error(where, "value must not be set when operation is REMOVE")
+            found.error(where, "tagOverrides.value may only be set when operation is UPSERT")
         if tag.operation == "UPSERT" and not tag.value:
-            found.error(where, "value must be set when operation is UPSERT")
+            found.error(where, "tagOverrides.value must be set when operation is UPSERT")
         if "%" in tag.value:
             found.warning(where, "an access-log operator stands where a CEL expression is expected; write, for example, request.host")
         elif tag.operation == "UPSERT" and tag.value and (problem := cel_expressions.problem(tag.value)):
-            found.warning(where, f"no proxy can evaluate the expression, the label stays as it is: {problem}")
+            found.info(where, f"no proxy can evaluate the expression, the label stays as it is: {problem}")
