@@ -306,7 +306,17 @@ kind: DestinationRule
 metadata: {name: wrapped}
 spec:
   host: server.outside.svc.cluster.local
-  trafficPolicy: {proxyProtocol: {version: V2}, tunnel: {protocol: POST, targetHost: far.example.com, targetPort: 7000}}
+  trafficPolicy: {proxyProtocol: {version: V2}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: dug}
+spec: {hosts: [dug.example.com], addresses: [192.0.2.9], ports: [{number: 7001, name: tcp, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.10}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: dug}
+spec: {host: dug.example.com, trafficPolicy: {tunnel: {protocol: POST, targetHost: far.example.com, targetPort: 7000}}}
 """
 
 
@@ -325,6 +335,8 @@ def test_policies_reach_envoy(edge: Edge) -> None:
     wrapped = found["outbound|443||server.outside.svc.cluster.local"]
     sockets = [wrapped["transportSocket"]] if "transportSocket" in wrapped else [match["transportSocket"] for match in wrapped["transportSocketMatches"]]
     assert {socket["name"] for socket in sockets} == {"envoy.transport_sockets.upstream_proxy_protocol"}
+    listeners = edge.cluster.run(str(PROGRAMS / "istioctl"), "proxy-config", "listener", "client", "--port", "7001", "-o", "json").stdout
+    assert '"hostname": "far.example.com:7000"' in listeners
     command = ["curl", "-s", "-i", "--max-time", "5", "http://httpbin:8000/get"]
 
     def answered() -> str:

@@ -6,11 +6,12 @@ Everything is bounded: a resource with a thousand mistakes names the first few a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from varka.analysis.messages import Level, Message
 from varka.client.api import Object
 from varka.resources.conditions import Condition, Severity
+from varka.resources.validation import extensions
 
 ACCEPTED, WARNING, UNUSED, RESOLVED, PASSED = "Accepted", "Warning", "NotActedOn", "ResolvedRefs", "PassedAnalysis"
 OWN = frozenset({ACCEPTED, WARNING, UNUSED, RESOLVED, PASSED})
@@ -38,6 +39,7 @@ class Known:
 def of(known: Known, given: Object | None, now: str) -> Object | None:
     """The status to write instead of the given one; None when that says it already. A condition keeps its time for as long as its status stays."""
     old = given or {}
+    known = replace(known, found=tuple(one for one in known.found if one.reason != extensions.ADMISSION_ONLY))
     before = {one.get("type"): one for one in old.get("conditions") or () if isinstance(one, dict)}
     wanted = _conditions(known)
     for one in wanted:
@@ -51,7 +53,8 @@ def of(known: Known, given: Object | None, now: str) -> Object | None:
 
 
 def _conditions(known: Known) -> list[Object]:
-    errors, warnings = (_severe(known.found, severity) for severity in (Severity.ERROR, Severity.WARNING))
+    errors = _severe(known.found, Severity.ERROR)
+    warnings = [*_severe(known.found, Severity.WARNING), *_severe(known.found, Severity.INFO)]
     broken = [*_severe(known.references, Severity.ERROR), *_severe(known.references, Severity.WARNING)]
     said = [one for one in known.messages if one.level >= Level.WARNING and not (broken and one.code in _REFERRING)]
     result: list[Object] = []

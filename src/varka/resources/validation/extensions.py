@@ -14,6 +14,8 @@ from varka.resources.validation.findings import Findings
 
 _SHA256 = re.compile("[a-f0-9]{64}")
 _INTERNALS = "patches depend on what proxies are given inside, which changes between versions; prefer another API where there is one"
+ADMISSION_ONLY = "Internals"
+"""The reason of a warning that holds for every resource of its kind: it is said when one is written, its status does not repeat it."""
 _LISTENERS = ("LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER")
 _ROUTES = ("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE")
 _MATCHES = {**dict.fromkeys(_LISTENERS, "listener"), **dict.fromkeys(_ROUTES, "route_configuration"), "CLUSTER": "cluster"}
@@ -56,7 +58,7 @@ def check_envoy_filter(spec: envoy_filters.EnvoyFilter, meta: Meta, found: Findi
     if spec.workload_selector is not None and not spec.workload_selector.labels:
         found.warning("spec.workloadSelector", "workload selector specified without labels, will be applied to all workloads in the namespace")
     if spec.config_patches:
-        found.warning("spec.configPatches", _INTERNALS, "Internals")
+        found.warning("spec.configPatches", _INTERNALS, ADMISSION_ONLY)
     for index, item in enumerate(spec.config_patches):
         path = f"spec.configPatches[{index}]"
         if item.apply_to == "INVALID":

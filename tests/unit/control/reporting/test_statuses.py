@@ -8,6 +8,7 @@ from varka.analysis import catalog
 from varka.control.reporting import statuses
 from varka.control.reporting.statuses import Known
 from varka.resources import conditions, parse
+from varka.resources.validation import extensions
 
 NOW, EARLIER = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
 SUBJECT = parse(istio("VirtualService", "v", {}))
@@ -40,6 +41,14 @@ def test_one_condition_a_subject() -> None:
         ("ResolvedRefs", "False", "ReferencedResourceNotFound", "spec.d: referenced gateway not found: 'x'"),
         ("PassedAnalysis", "False", "SchemaWarning", "IST0133 spec.e: Schema validation warning: said"),
     ]
+
+
+def test_what_holds_for_every_resource_of_a_kind_is_not_repeated() -> None:
+    """Admission says it; the status has what is doubtful of this one, and what is only to be known."""
+    general = conditions.warning("spec.configPatches", "prefer another API", extensions.ADMISSION_ONLY)
+    assert statuses.of(Known(found=(general,)), None, NOW) is None
+    known = Known(found=(general, conditions.info("spec.a", "the label stays as it is")))
+    assert _conditions(known) == [("Warning", "True", "Note", "spec.a: the label stays as it is")]
 
 
 def test_the_same_is_not_said_twice() -> None:
