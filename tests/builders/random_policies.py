@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
+
+from msgspec.structs import replace
 
 from varka.analysis.authorization.requests import Http, Request, Token
 from varka.model.security import Action, AuthorizationPolicy, Authorizer, Condition, JwtRule, Operation, Rule, Source

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from varka.model.services import Endpoint, Hostname, Protocol, Resolution, Service, ServicePort
 from varka.model.traffic import Destination, DestinationRule, HttpRoute, VirtualService, WeightedDestination

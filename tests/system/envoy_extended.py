@@ -13,13 +13,13 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import grpc
 from envoy.service.ratelimit.v3 import rls_pb2
+from msgspec.structs import replace
 from tests.builders import extending, views, wasm_module
 from tests.fakes.discovery import Discovery
 from tests.system import envoy_pair

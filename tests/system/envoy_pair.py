@@ -20,13 +20,13 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from msgspec.structs import replace
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from tests.builders import views
 from tests.fakes.discovery import Discovery

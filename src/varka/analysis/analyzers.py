@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from varka.analysis.checks import (
     annotated,
@@ -32,8 +33,7 @@ from varka.analysis.messages import Message
 from varka.resources import kinds
 
 
-@dataclass(frozen=True, slots=True)
-class Analyzer:
+class Analyzer(Struct, frozen=True):
     """`run` gives messages; `text` says in a line what it checks."""
 
     run: Callable[[Context], Iterable[Message]]

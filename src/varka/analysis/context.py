@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from varka import resources
 from varka.model import inputs, mesh_settings
@@ -33,8 +34,7 @@ Workload = tuple[Read, frozenset[tuple[str, str]]]
 """A pod and its labels."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What cannot be read off the resources themselves."""
 
     mesh_config: Mapping[str, Any] = field(default_factory=dict)
@@ -51,8 +51,7 @@ class Surroundings:
     """Name of the cluster that is analyzed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Context:
+class Context(Struct, frozen=True, kw_only=True, eq=False):
     """All resources by kind, in order of namespace and name; those of the Kubernetes Gateway API, which share names with Istio's, are left out."""
 
     kinds: Mapping[str, tuple[Parsed[Any], ...]]

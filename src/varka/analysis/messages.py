@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from varka.resources import Meta
 
@@ -22,8 +23,7 @@ class Level(IntEnum):
         return self.name.capitalize()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One finding about one resource. `path` is the field, empty for the resource as a whole."""
 
     code: str
@@ -61,8 +61,7 @@ class Subject(Protocol):
     def meta(self) -> Meta: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """A kind of message; `template` takes positional values."""
 
     name: str

@@ -7,7 +7,8 @@ uses mutual TLS wherever the server has a proxy that takes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model import views
 from varka.model.routing.visibility import selected
@@ -23,8 +24,7 @@ _SERVER = {MutualTlsMode.STRICT: "STRICT", MutualTlsMode.PERMISSIVE: "mTLS", Mut
 _CLIENT = {TlsMode.ISTIO_MUTUAL: "mTLS", TlsMode.DISABLE: "HTTP", TlsMode.SIMPLE: "TLS", TlsMode.MUTUAL: "TLS"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class Agreement(Struct, frozen=True, kw_only=True):
     """One host and port as a client sees it; `-` for what says nothing."""
 
     host: str

@@ -6,7 +6,7 @@ there is one, because what a node says of itself decides which policies it gets.
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import replace
 
 from varka.client.api import Object
 from varka.identity import spiffe
@@ -36,4 +36,4 @@ def proxy(client: Client, pod: Object | None, trust_domains: frozenset[str]) -> 
     if identity.namespace != namespace or (account and identity.service_account != account):
         raise RefusedError(f"the certificate is for {identity.namespace}/{identity.service_account}, the node is {namespace}/{account or '?'}")
     labels = claimed.labels if pod is None else dict(sorted((pod["metadata"].get("labels") or {}).items()))
-    return dataclasses.replace(claimed, name=name, namespace=namespace, service_account=identity.service_account, labels=labels)
+    return replace(claimed, name=name, namespace=namespace, service_account=identity.service_account, labels=labels)

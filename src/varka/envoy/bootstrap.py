@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from varka.envoy import names
 from varka.envoy.observing import peer_facts
@@ -32,8 +33,7 @@ STATS_PREFIXES = (
 STATS_SUFFIXES = ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", "downstream_cx_active", "upstream_cx_active", "upstream_rq_retry")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapSettings:
+class BootstrapSettings(Struct, frozen=True, kw_only=True):
     """What the agent knows of the proxy it is about to start."""
 
     proxy_type: str = "sidecar"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, name_tables, names
@@ -16,8 +18,7 @@ from varka.model import name_table, patches
 from varka.model.view import MeshSettings, OutboundView, ProxyType, ProxyView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyConfig:
+class ProxyConfig(Struct, frozen=True, kw_only=True):
     """The proxy's resources by type and name, names in order."""
 
     listeners: Mapping[str, WireResource] = field(default_factory=dict)

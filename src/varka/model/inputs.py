@@ -7,8 +7,9 @@ the stages learn what did not change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from varka.model.extending import wasm_code
 from varka.model.extending.wasm_code import KnownCode
@@ -22,8 +23,7 @@ from varka.resources.gateway_api.kinds import GROUP
 from varka.resources.traffic import destination_rules, envoy_filters, gateways, proxy_configs, service_entries, sidecars, virtual_services, workloads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True, eq=False):
     """All that the mesh is made of. Resources without a spec are passed over."""
 
     mesh: MeshSettings = MeshSettings()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.services import Endpoint, Health, Service
 from varka.model.view import OutboundView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Name:
+class Name(Struct, frozen=True, kw_only=True):
     """What one host resolves to; `short` and `namespace` are those of a Kubernetes service."""
 
     addresses: tuple[str, ...]

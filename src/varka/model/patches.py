@@ -6,8 +6,9 @@ They hold plain values only; what a patch means is known to Envoy's messages, so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 
 class Context(StrEnum):
@@ -47,8 +48,7 @@ class Place(StrEnum):
     BOOTSTRAP = "BOOTSTRAP"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerMatch:
+class ListenerMatch(Struct, frozen=True, kw_only=True):
     """A listener, a chain of it, and a filter of that; empty and 0 match everything."""
 
     name: str = ""
@@ -63,8 +63,7 @@ class ListenerMatch:
     sub_filter: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteMatch:
+class RouteMatch(Struct, frozen=True, kw_only=True):
     """A route configuration, a virtual host of it, and a route of that; empty and 0 match everything."""
 
     name: str = ""
@@ -79,8 +78,7 @@ class RouteMatch:
     """`ROUTE`, `REDIRECT` or `DIRECT_RESPONSE`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterMatch:
+class ClusterMatch(Struct, frozen=True, kw_only=True):
     """A cluster; a name decides by itself."""
 
     name: str = ""
@@ -89,8 +87,7 @@ class ClusterMatch:
     subset: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
+class Patch(Struct, frozen=True, kw_only=True):
     """One patch of one EnvoyFilter."""
 
     origin: str
@@ -117,16 +114,14 @@ class Phase(StrEnum):
     UNSPECIFIED = "UNSPECIFIED_PHASE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Struct, frozen=True, kw_only=True):
     """Which connections a module sees."""
 
     mode: str = "CLIENT_AND_SERVER"
     ports: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Module:
+class Module(Struct, frozen=True, kw_only=True):
     """One WasmPlugin. `name` is the one of its Envoy resource."""
 
     name: str
@@ -145,8 +140,7 @@ class Module:
     """What was fetched from `url`; None as long as there is nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Extensions:
+class Extensions(Struct, frozen=True, kw_only=True, eq=False):
     """What one proxy's configuration is changed by, in order of application; proxies that agree share the object."""
 
     patches: tuple[Patch, ...] = ()

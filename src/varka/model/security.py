@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 
 class MutualTlsMode(StrEnum):
@@ -15,8 +16,7 @@ class MutualTlsMode(StrEnum):
     STRICT = "STRICT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MutualTls:
+class MutualTls(Struct, frozen=True, kw_only=True):
     """The merged PeerAuthentication of one workload: mesh, namespace, workload, then port."""
 
     mode: MutualTlsMode = MutualTlsMode.PERMISSIVE
@@ -33,8 +33,7 @@ class Action(StrEnum):
     CUSTOM = "CUSTOM"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """All fields that are given must hold; within one field any value will do. Values keep Istio's `*` forms."""
 
     principals: tuple[str, ...] = ()
@@ -52,8 +51,7 @@ class Source:
     not_remote_ip_blocks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     not_hosts: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
@@ -64,15 +62,13 @@ class Operation:
     not_paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     key: str
     values: tuple[str, ...] = ()
     not_values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """Any of `sources` (none: any), any of `operations` (none: any), and all of `conditions`."""
 
     sources: tuple[Source, ...] = ()
@@ -80,8 +76,7 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedBody:
+class CheckedBody(Struct, frozen=True, kw_only=True):
     """How much of a request's body an external authorizer is shown."""
 
     max_bytes: int
@@ -89,8 +84,7 @@ class CheckedBody:
     as_bytes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorizer:
+class Authorizer(Struct, frozen=True, kw_only=True):
     """An external authorizer of MeshConfig's `extensionProviders`; one with a `problem` cannot be asked."""
 
     name: str
@@ -115,8 +109,7 @@ class Authorizer:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationPolicy:
+class AuthorizationPolicy(Struct, frozen=True, kw_only=True):
     """No rules: matches nothing (an ALLOW policy without rules denies all)."""
 
     name: str
@@ -130,8 +123,7 @@ class AuthorizationPolicy:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtRule:
+class JwtRule(Struct, frozen=True, kw_only=True):
     """One issuer of tokens. In a view `jwks` holds the keys, or is empty when nobody could fetch them."""
 
     issuer: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
+
+from msgspec import Struct, field
 
 Hostname = NewType("Hostname", str)
 """A fully qualified host name in lower case, or one with a leading `*.`, or `*`."""
@@ -60,8 +61,7 @@ class Resolution(StrEnum):
     """The address that the client asked for: headless services and resolution NONE."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServicePort:
+class ServicePort(Struct, frozen=True, kw_only=True):
     """One port of a service; `target_port` is None where it is a name that endpoints resolve."""
 
     number: int
@@ -72,8 +72,7 @@ class ServicePort:
     """Name of the container port where `target_port` is None."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """One host name of the mesh.
 
     `addresses` are virtual IPs or CIDRs; empty or `0.0.0.0` means none. `export_to` holds namespaces, `*` or `.`
@@ -117,8 +116,7 @@ class Health(StrEnum):
     DRAINING = "DRAINING"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """One address that serves one port of one service."""
 
     address: str

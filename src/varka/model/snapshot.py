@@ -7,8 +7,9 @@ they read is another object than last time, and inside a stage only the pieces w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from functools import partial
+
+from msgspec import Struct
 
 from varka.model.discovery import namespaces, networks, pods, registry
 from varka.model.discovery.pods import Pods
@@ -33,8 +34,7 @@ from varka.model.security import AuthorizationPolicy
 from varka.model.view import MeshSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True, eq=False):
     """All that the mesh means. `inputs` is what it was built from; `views` holds the views that were asked for."""
 
     inputs: Inputs
@@ -58,8 +58,8 @@ class Snapshot:
     network: str
     """Of pods that do not name one."""
     network_gateways: Mapping[str, tuple[tuple[str, int], ...]]
-    memo: Memo = field(repr=False)
-    views: Kept = field(repr=False)
+    memo: Memo
+    views: Kept
 
 
 def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
@@ -68,7 +68,7 @@ def build(inputs: Inputs, previous: Snapshot | None = None) -> Snapshot:
     mesh = inputs.mesh
     given = inputs
     if mesh.discovery_selectors:
-        looked_at = tuple(getattr(inputs, field.name) for field in fields(inputs))
+        looked_at = tuple(getattr(inputs, name) for name in inputs.__struct_fields__)
         inputs = memo.stage("namespaces", looked_at, partial(namespaces.discovered, inputs, mesh.discovery_selectors, mesh.root_namespace))
     root = mesh.root_namespace
     network = memo.stage("network", (inputs.namespaces, root), lambda _: networks.own(inputs.namespaces, root))

@@ -5,8 +5,9 @@ The two sides are apart because the Telemetry API lets them be (`match.mode`); a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from varka.model.services import Hostname
 
@@ -21,8 +22,7 @@ class ProviderKind(StrEnum):
     ZIPKIN = "zipkin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogFormat:
+class LogFormat(Struct, frozen=True, kw_only=True):
     """The form of a line: text, or JSON when `json` is not empty; both empty is Istio's default text."""
 
     text: str = ""
@@ -31,8 +31,7 @@ class LogFormat:
     omit_empty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpExport:
+class HttpExport(Struct, frozen=True, kw_only=True):
     """OTLP over HTTP instead of gRPC; times in seconds."""
 
     path: str = "/"
@@ -40,8 +39,7 @@ class HttpExport:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Provider(Struct, frozen=True, kw_only=True):
     """One of `extensionProviders` that takes telemetry."""
 
     name: str
@@ -65,8 +63,7 @@ class Provider:
     """OpenTelemetry: add the attributes of `OTEL_RESOURCE_ATTRIBUTES`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collector:
+class Collector(Struct, frozen=True, kw_only=True):
     """The service that a proxy sends telemetry to."""
 
     host: Hostname
@@ -81,8 +78,7 @@ class TagSource(StrEnum):
     HEADER = "header"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomTag:
+class CustomTag(Struct, frozen=True, kw_only=True):
     """A tag of spans: a fixed value, or the name of a variable or header."""
 
     name: str
@@ -91,8 +87,7 @@ class CustomTag:
     default: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracing:
+class Tracing(Struct, frozen=True, kw_only=True):
     """Which requests of one side are traced, and where spans go."""
 
     provider: Provider
@@ -105,8 +100,7 @@ class Tracing:
     max_tag_length: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessLog:
+class AccessLog(Struct, frozen=True, kw_only=True):
     """One place that a side's requests are written to; `filter` is a CEL expression that they must meet."""
 
     provider: Provider
@@ -114,8 +108,7 @@ class AccessLog:
     filter: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
+class Metrics(Struct, frozen=True, kw_only=True):
     """Istio's standard metrics of one side, by their names in the Telemetry API (`REQUEST_COUNT`)."""
 
     disabled: frozenset[str] = frozenset()
@@ -125,8 +118,7 @@ class Metrics:
     """Seconds between reports of the bytes of TCP connections that stay open; 0 is Istio's default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Side(Struct, frozen=True, kw_only=True):
     """What is told of requests that are sent, or of those that are taken."""
 
     metrics: Metrics | None = Metrics()
@@ -135,8 +127,7 @@ class Side:
     """None: the file that the mesh settings name, if they name one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
+class Telemetry(Struct, frozen=True, kw_only=True):
     """Both sides of a workload; a gateway has the first only."""
 
     client: Side = Side()
@@ -149,8 +140,7 @@ BUILT_IN = (Provider(name="prometheus", kind=ProviderKind.PROMETHEUS), ENVOY)
 """Providers that every mesh has, whatever its settings say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshTelemetry:
+class MeshTelemetry(Struct, frozen=True, kw_only=True):
     """The part of MeshConfig that is about telemetry."""
 
     providers: tuple[Provider, ...] = ()

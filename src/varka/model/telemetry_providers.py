@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from varka.base import durations
 from varka.model.telemetry import CustomTag, HttpExport, LogFormat, MeshTelemetry, Provider, ProviderKind, TagSource

@@ -7,8 +7,9 @@ Hosts are fully qualified, durations are seconds, and every default that Istio d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from varka.model.services import Hostname, Protocol
 
@@ -21,14 +22,12 @@ class MatchKind(StrEnum):
     """Any value (an empty StringMatch)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StringMatch:
+class StringMatch(Struct, frozen=True, kw_only=True):
     kind: MatchKind
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpMatch:
+class HttpMatch(Struct, frozen=True, kw_only=True):
     """All conditions must hold. `gateways` are `namespace/name` or `mesh`; empty means those of the VirtualService."""
 
     name: str = ""
@@ -49,21 +48,18 @@ class HttpMatch:
     stat_prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderOperations:
+class HeaderOperations(Struct, frozen=True, kw_only=True):
     set: Mapping[str, str] = field(default_factory=dict)
     add: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headers:
+class Headers(Struct, frozen=True, kw_only=True):
     request: HeaderOperations = HeaderOperations()
     response: HeaderOperations = HeaderOperations()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(Struct, frozen=True, kw_only=True):
     """`port` is None when the service has one port only, or the port of the request is meant."""
 
     host: Hostname
@@ -71,15 +67,13 @@ class Destination:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedDestination:
+class WeightedDestination(Struct, frozen=True, kw_only=True):
     destination: Destination
     weight: int = 100
     headers: Headers = Headers()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redirect:
+class Redirect(Struct, frozen=True, kw_only=True):
     uri: str = ""
     uri_prefix_rewrite: str = ""
     """From `uri: "%PREFIX()%…"`: replaces the matched prefix."""
@@ -94,28 +88,24 @@ class Redirect:
     code: int = 301
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectResponse:
+class DirectResponse(Struct, frozen=True, kw_only=True):
     status: int
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True, kw_only=True):
     uri: str = ""
     authority: str = ""
     regex: str = ""
     substitution: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delay:
+class Delay(Struct, frozen=True, kw_only=True):
     seconds: float
     percentage: float = 100.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Abort:
+class Abort(Struct, frozen=True, kw_only=True):
     """Exactly one of `http_status` and `grpc_status`."""
 
     percentage: float = 100.0
@@ -123,8 +113,7 @@ class Abort:
     grpc_status: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
+class Retries(Struct, frozen=True, kw_only=True):
     """`attempts` 0 switches retries off; a None of the whole means Istio's default policy."""
 
     attempts: int = 2
@@ -135,14 +124,12 @@ class Retries:
     backoff: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
+class Mirror(Struct, frozen=True, kw_only=True):
     destination: Destination
     percentage: float = 100.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cors:
+class Cors(Struct, frozen=True, kw_only=True):
     allow_origins: tuple[StringMatch, ...] = ()
     allow_methods: tuple[str, ...] = ()
     allow_headers: tuple[str, ...] = ()
@@ -152,8 +139,7 @@ class Cors:
     unmatched_preflights: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRoute:
+class HttpRoute(Struct, frozen=True, kw_only=True):
     """One rule: any of `matches` (none: always), then exactly one of redirect, direct_response and destinations."""
 
     name: str = ""
@@ -174,8 +160,7 @@ class HttpRoute:
     headers: Headers = Headers()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class L4Match:
+class L4Match(Struct, frozen=True, kw_only=True):
     """For tls and tcp routes; `sni_hosts` is empty for tcp."""
 
     sni_hosts: tuple[str, ...] = ()
@@ -187,14 +172,12 @@ class L4Match:
     gateways: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class L4Route:
+class L4Route(Struct, frozen=True, kw_only=True):
     matches: tuple[L4Match, ...] = ()
     destinations: tuple[WeightedDestination, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualService:
+class VirtualService(Struct, frozen=True, kw_only=True):
     """`gateways` are `namespace/name` and `mesh`; `hosts` are fully qualified."""
 
     name: str
@@ -217,8 +200,7 @@ class TlsMode(StrEnum):
     ISTIO_MUTUAL = "ISTIO_MUTUAL"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientTls:
+class ClientTls(Struct, frozen=True, kw_only=True):
     mode: TlsMode
     client_certificate: str = ""
     private_key: str = ""
@@ -230,8 +212,7 @@ class ClientTls:
     insecure_skip_verify: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionPool:
+class ConnectionPool(Struct, frozen=True, kw_only=True):
     """None: Envoy's or Istio's default. Times in seconds."""
 
     max_connections: int | None = None
@@ -252,8 +233,7 @@ class ConnectionPool:
     max_concurrent_streams: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutlierDetection:
+class OutlierDetection(Struct, frozen=True, kw_only=True):
     consecutive_5xx: int | None = None
     consecutive_gateway_errors: int | None = None
     consecutive_local_origin_failures: int | None = None
@@ -273,8 +253,7 @@ class LbAlgorithm(StrEnum):
     MAGLEV = "MAGLEV"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HashKey:
+class HashKey(Struct, frozen=True, kw_only=True):
     """Exactly one is set; a cookie has a name, and may have a path, a lifetime in seconds and attributes."""
 
     header: str = ""
@@ -286,8 +265,7 @@ class HashKey:
     source_ip: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalityLb:
+class LocalityLb(Struct, frozen=True, kw_only=True):
     """`distribute`: from-locality → (to-locality → percent); `failover`: from-region → to-region."""
 
     enabled: bool = True
@@ -296,8 +274,7 @@ class LocalityLb:
     failover_priority: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadBalancer:
+class LoadBalancer(Struct, frozen=True, kw_only=True):
     algorithm: LbAlgorithm = LbAlgorithm.LEAST_REQUEST
     hash_key: HashKey | None = None
     minimum_ring_size: int | None = None
@@ -308,8 +285,7 @@ class LoadBalancer:
     locality: LocalityLb | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tunnel:
+class Tunnel(Struct, frozen=True, kw_only=True):
     """TCP inside HTTP: the destination is a proxy that is asked by CONNECT or POST for `host:port`."""
 
     host: str
@@ -317,16 +293,14 @@ class Tunnel:
     post: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryBudget:
+class RetryBudget(Struct, frozen=True, kw_only=True):
     """How many retries may run at once: a share of the running requests, but at least a number."""
 
     percent: float = 20.0
     min_retry_concurrency: int = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficPolicy:
+class TrafficPolicy(Struct, frozen=True, kw_only=True):
     """None: not said at this level, so the level above decides; at the top, Istio's default."""
 
     load_balancer: LoadBalancer | None = None
@@ -340,15 +314,13 @@ class TrafficPolicy:
     retry_budget: RetryBudget | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subset:
+class Subset(Struct, frozen=True, kw_only=True):
     name: str
     labels: Mapping[str, str]
     policy: TrafficPolicy = TrafficPolicy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationRule:
+class DestinationRule(Struct, frozen=True, kw_only=True):
     name: str
     namespace: str
     host: Hostname
@@ -368,16 +340,14 @@ class ServerTlsMode(StrEnum):
     OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFiles:
+class CertificateFiles(Struct, frozen=True, kw_only=True):
     """Paths in the gateway's container."""
 
     certificate: str
     private_key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerTls:
+class ServerTls(Struct, frozen=True, kw_only=True):
     """None of `mode` on a server means `tls` was given only for the redirect."""
 
     mode: ServerTlsMode | None = None
@@ -397,8 +367,7 @@ class ServerTls:
     cipher_suites: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayServer:
+class GatewayServer(Struct, frozen=True, kw_only=True):
     """One server of one Gateway, on the port that the proxy really listens on.
 
     `hosts` keep their `namespace/` part (`*/` by default). `target_port` is the container port behind the gateway's

@@ -8,8 +8,9 @@ identity is what later stages key their caches on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from varka.model import patches
 from varka.model.patches import Extensions
@@ -24,8 +25,7 @@ class ProxyType(StrEnum):
     ROUTER = "router"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
+class Topology(Struct, frozen=True, kw_only=True):
     """What stands in front of a gateway (`gatewayTopology`)."""
 
     trusted_proxies: int = 0
@@ -35,8 +35,7 @@ class Topology:
     """Whether connections begin with a PROXY header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class Proxy(Struct, frozen=True, kw_only=True):
     """One Envoy: what its node ID and metadata say of it.
 
     The node ID is `type~ip~pod.namespace~namespace.svc.cluster.local`.
@@ -79,8 +78,7 @@ class Proxy:
         return tuple(dict.fromkeys(6 if ":" in ip else 4 for ip in self.ips)) or (4,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepAlive:
+class KeepAlive(Struct, frozen=True, kw_only=True):
     """TCP keepalive of connections to other workloads; 0 leaves a value to the operating system."""
 
     probes: int = 0
@@ -88,8 +86,7 @@ class KeepAlive:
     interval: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class Term(Struct, frozen=True, kw_only=True):
     """One requirement of a label selector."""
 
     key: str
@@ -105,8 +102,7 @@ class Term:
         return (value in self.values) == (self.operator == "In")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshSettings:
+class MeshSettings(Struct, frozen=True, kw_only=True):
     """The part of MeshConfig (ConfigMap `istio`) that the stages act on; field names follow MeshConfig, times in seconds."""
 
     trust_domain: str = "cluster.local"
@@ -156,8 +152,7 @@ class MeshSettings:
     default_export_to_destination_rule: frozenset[str] = frozenset({"*"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundView:
+class OutboundView(Struct, frozen=True, kw_only=True):
     """Where a group of proxies of equal scope may send requests.
 
     `endpoints` is keyed by host and service port; a port without endpoints has no entry. `virtual_services` are those
@@ -173,8 +168,7 @@ class OutboundView:
     """Those of a Sidecar, the one for all other ports last; none: one for everything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressListener:
+class EgressListener(Struct, frozen=True, kw_only=True):
     """A listener that a Sidecar asks for, and what can be reached through it; without `port`, for all ports left over.
 
     `bind` is an address or `unix://` and a path, empty for the services' own addresses. `bound`: the proxy listens there
@@ -188,8 +182,7 @@ class EgressListener:
     bound: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboundPort:
+class InboundPort(Struct, frozen=True, kw_only=True):
     """A port of the workload itself that a service points at, or that a Sidecar names.
 
     `target_port` is the port that clients connect to. The rest is a Sidecar's: `address` to listen on, `bound` when the
@@ -207,16 +200,14 @@ class InboundPort:
     pool: ConnectionPool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayBinding:
+class GatewayBinding(Struct, frozen=True, kw_only=True):
     """A server of this gateway proxy and the VirtualServices bound to it, in order of precedence."""
 
     server: GatewayServer
     virtual_services: tuple[VirtualService, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyView:
+class ProxyView(Struct, frozen=True, kw_only=True):
     """Everything that decides one proxy's configuration."""
 
     proxy: Proxy

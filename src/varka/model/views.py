@@ -7,8 +7,10 @@ workload, and on nothing else: proxies that agree in these share the very same o
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from varka.model import patches
 from varka.model.discovery import hosts
@@ -189,8 +191,7 @@ def _routes(items: tuple[VirtualService, ...], namespace: str, scope: Scope | No
     return tuple(item for item in items if visibility.visible(item.export_to, namespace) and (scope is None or scope.includes_route(item)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Visible:
+class Visible(Struct, frozen=True, kw_only=True, eq=False):
     """Services and their endpoints, as far as a scope goes."""
 
     services: tuple[Service, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from varka.resources import extensions, kubernetes, security, telemetry
 from varka.resources.schema import Spec
@@ -18,8 +18,7 @@ from varka.resources.traffic import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """A printer column of `kubectl get`."""
 
     name: str
@@ -28,8 +27,7 @@ class Column:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True):
     """A custom resource: its class, names and versions; `stored` is the version that is kept."""
 
     group: str

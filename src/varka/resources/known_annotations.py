@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 ANY = "Any"
 SUFFIX = "istio.io"
 INJECT = "sidecar.istio.io/inject"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
+class Annotation(Struct, frozen=True, kw_only=True):
     """`check` raises ValueError with the reason when a value cannot be used."""
 
     kinds: tuple[str, ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from varka.resources import conditions, decoding, kinds
 from varka.resources.conditions import Condition, Severity
@@ -14,16 +15,14 @@ from varka.resources.gateway_api import kinds as gateway_api
 S_co = TypeVar("S_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """The controller that an object belongs to."""
 
     kind: str
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meta:
+class Meta(Struct, frozen=True, kw_only=True):
     """Who an object is. `created` is in seconds since the epoch, 0 when unknown."""
 
     name: str
@@ -48,8 +47,7 @@ class Meta:
         return (self.created, self.name, self.namespace)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Parsed(Generic[S_co]):
+class Parsed(Struct, Generic[S_co], frozen=True, kw_only=True, eq=False):
     """A resource as read. `spec` is None when an error stands in its way; of a Kubernetes kind it is a slice of the whole object."""
 
     group: str

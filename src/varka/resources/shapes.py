@@ -8,37 +8,33 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct, field
 
 from varka.resources.schema import Schema, Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True):
     """`type` is `string`, `integer`, `number` or `boolean`; `values` is what an enum allows."""
 
     type: str
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Many:
+class Many(Struct, frozen=True, kw_only=True):
     item: Shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keyed:
+class Keyed(Struct, frozen=True, kw_only=True):
     item: Shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Free:
+class Free(Struct, frozen=True, kw_only=True):
     """Any object, kept as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """One field of an object: `name` in YAML, `attribute` in Python."""
 
     name: str
@@ -50,14 +46,12 @@ class Field:
         return any(schema.required for schema in self.shape.schemas)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Record:
+class Record(Struct, frozen=True, kw_only=True, eq=False):
     type: type[Spec]
     fields: Mapping[str, Field]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     node: Scalar | Many | Keyed | Free | Record
     schemas: tuple[Schema, ...] = field(default=())
 

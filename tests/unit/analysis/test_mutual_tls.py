@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import astuple
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 from tests.builders.meshobjects import Object, endpoint_slice, istio, pod, proxy, service, snapshot_of
 
 from varka.analysis import mutual_tls

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.builders.meshobjects import Object, endpoint_slice, istio, pod, proxy, service, snapshot_of
 
 from varka import resources

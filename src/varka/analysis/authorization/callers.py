@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from varka.analysis.authorization import evaluation
 from varka.analysis.authorization.evaluation import Decision
@@ -13,8 +14,7 @@ from varka.model.view import ProxyView
 SCHEME = "spiffe://"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """An identity, `trust-domain/ns/namespace/sa/account`, and the workloads that have it; without one, plain text."""
 
     principal: str = ""

@@ -6,8 +6,10 @@ Of several rules that match, the first by name decides, as in Envoy, whose acces
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from varka.analysis.authorization import matching, tokens
 from varka.analysis.authorization.matching import Subject
@@ -34,8 +36,7 @@ class Verdict(StrEnum):
     """No connection: mutual TLS is required and the caller has no certificate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One rule that was tried; `unmet` says why it did not match, empty when it did. `rule` is -1 for a policy without rules."""
 
     policy: AuthorizationPolicy
@@ -48,8 +49,7 @@ class Attempt:
         return f"ns[{self.policy.namespace}]-policy[{self.policy.name}]-rule[{max(self.rule, 0)}]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """The verdict, and whose it is: `rule` is the name that the access log has, empty when no rule decided."""
 
     verdict: Verdict

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from varka.analysis.authorization import paths
 from varka.analysis.authorization.requests import Http, Request
@@ -22,8 +23,7 @@ from varka.model.security import Condition, Operation, Rule, Source
 Test = Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """The request with all that is known of it; `claims` are those of its accepted token."""
 
     request: Request
@@ -46,8 +46,7 @@ class _Impossible(Exception):
     """A rule of an ALLOW policy that can never match, with the reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
+class _Terms(Struct, frozen=True, kw_only=True):
     subject: Subject
     widens: bool
 

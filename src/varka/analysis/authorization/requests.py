@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+
+class Token(Struct, frozen=True, kw_only=True):
     """A JSON Web Token that came with a request: at the place, with the claims."""
 
     claims: Mapping[str, Any]
@@ -18,8 +18,7 @@ class Token:
     """Signed with one of its issuer's keys, and neither expired nor too early."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
+class Http(Struct, frozen=True, kw_only=True):
     """What only HTTP has. Names of headers are lower case; `path` may have a query."""
 
     method: str = "GET"
@@ -29,8 +28,7 @@ class Http:
     tokens: tuple[Token, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A request, or a connection when `http` is None."""
 
     port: int

@@ -6,8 +6,9 @@ Every rule looks for tokens at its own places. A request without any passes; one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from varka.analysis.authorization.requests import Token
 from varka.model.policies import key_sets
@@ -17,8 +18,7 @@ DEFAULT_PLACES = ("header authorization", "param access_token")
 SPACE_DELIMITED = ("permission", "scope")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authentication:
+class Authentication(Struct, frozen=True, kw_only=True):
     """The claims of the accepted token, if there is one; `refusal` says why the request must not pass."""
 
     claims: Mapping[str, Any] | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class Protocol(StrEnum):
@@ -44,8 +46,7 @@ _MESH_ALPN = {Protocol.HTTP: ("istio-http/1.1",), Protocol.HTTP2: ("istio-h2",),
 _OWN_ALPN = {Protocol.HTTP: ("http/1.1",), Protocol.HTTP2: ("h2",), Protocol.TCP: ()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """`address` is what was dialled; empty for one that belongs to no service.
 
     `sni` and `alpn` are what the TLS handshake says; None takes what a client of this kind sends. `credentials` names the

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from google.protobuf import descriptor_pool, json_format
+from msgspec import Struct, field
 
 from varka.base.wire import WireResource
 from varka.envoy import dump, generate
@@ -21,8 +21,7 @@ _MODULES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class Configuration(Struct, frozen=True, kw_only=True):
     """Listeners in the proxy's order, route configurations by name, and the names of the clusters."""
 
     listeners: tuple[Any, ...] = ()

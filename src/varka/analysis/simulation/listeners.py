@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
+from msgspec import Struct
 
 from varka.analysis.simulation.call import Call, Direction, Protocol, Security
 from varka.analysis.simulation.configuration import Configuration
@@ -18,8 +18,7 @@ HTTP_INSPECTOR = "envoy.filters.listener.http_inspector"
 _PLAIN = {Protocol.HTTP: ("http/1.1",), Protocol.HTTP2: ("h2c",), Protocol.TCP: ()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Connection(Struct, frozen=True, kw_only=True):
     """What a listener knows of a connection when it chooses a filter chain."""
 
     address: str

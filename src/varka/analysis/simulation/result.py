@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class Failure(StrEnum):
@@ -39,8 +40,7 @@ class Stage(StrEnum):
     DESTINATION = "destination"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One decision: what was chosen (empty: nothing) and why."""
 
     stage: Stage
@@ -48,8 +48,7 @@ class Step:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A cluster and its share of the calls in percent; `found` says whether the proxy has such a cluster."""
 
     cluster: str
@@ -57,24 +56,21 @@ class Target:
     found: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What the proxy answers by itself."""
 
     status: int
     location: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True, kw_only=True):
     """What the forwarded request says where it differs from the one that came; empty: unchanged."""
 
     path: str = ""
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """Names are those of Envoy's resources; empty where the call did not get so far, or the resource has no name."""
 
     listener: str = ""
@@ -87,7 +83,7 @@ class Result:
     answer: Answer | None = None
     rewritten: Rewritten = Rewritten()
     failure: Failure | None = None
-    steps: tuple[Step, ...] = field(default=(), repr=False)
+    steps: tuple[Step, ...] = ()
 
     @property
     def cluster(self) -> str:

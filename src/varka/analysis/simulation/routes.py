@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from varka.analysis.simulation import matchers
 from varka.analysis.simulation.call import Call, Protocol, Security
@@ -15,8 +16,7 @@ CLAIMS = "envoy.filters.http.jwt_authn"
 """The filter that leaves the claims of a verified token in the metadata, under the key `payload`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A request as routes look at it. `decrypted` says whether the proxy took it out of TLS."""
 
     call: Call

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from msgspec import Struct, field
 
 from varka.analysis.simulation import actions, filter_chains, listeners, routes, virtual_hosts
 from varka.analysis.simulation.call import Call, Security
@@ -24,8 +24,7 @@ _AUTHORITY = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@%\[\]]*")
 _TLS_SOCKETS = {"envoy.transport_sockets.tls"}
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """What is known so far; `fields` are those of the result."""
 
     configuration: Configuration

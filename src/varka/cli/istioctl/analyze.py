@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import sys
@@ -13,17 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from varka.base import durations
 from varka.base.errors import VarkaError
-from varka.cli.istioctl import session
-from varka.cli.istioctl.analyzing import files, findings
+from varka.cli.istioctl.analyzing import files, findings, webhook_names
 from varka.cli.istioctl.main import Globals
 from varka.client.api import Object
 
 if TYPE_CHECKING:
     from varka.analysis.context import Surroundings
-    from varka.cli.istioctl.analyzing.collecting import Collected
     from varka.cli.istioctl.session import Session
 
 FOUND = 79
@@ -209,27 +207,22 @@ def _written(options: Options) -> tuple[list[files.Located], list[VarkaError]]:
 
 def _material(flags: Globals, options: Options, written: list[files.Located]) -> Material | None:
     """Cluster and files together; None for a namespace that is not there."""
-    from varka.analysis.context import Surroundings
-
     mesh = _mesh_file(options.mesh_file) if options.mesh_file else None
-    if options.use_kube:
-        collected = session.run(flags, partial(_collect, options))
-        if collected is None:
-            return None
-    else:
-        collected = _files_only(flags, written, mesh or {})
-    namespace = collected.namespace
-    objects = {findings.key(obj): obj for obj in collected.objects if not _of_other_revision(obj, options.revision)}
+    collected = _of_cluster(flags, options) if options.use_kube else _assumed(flags, mesh or {})
+    if collected is None:
+        return None
+    known, around, namespace = collected
+    objects = {findings.key(obj): obj for obj in known if not _of_other_revision(obj, options.revision)}
     places: dict[findings.Key, Any] = {}
     for part in written:
         obj = placed(part.obj, namespace)
         objects[findings.key(obj)] = obj
         places[findings.key(obj)] = partial(_place, part)
-    around = Surroundings(
-        mesh_config=collected.mesh_config if mesh is None else mesh,
-        mesh_networks=collected.mesh_networks,
+    around = replace(
+        around,
+        mesh_config=around.mesh_config if mesh is None else mesh,
         now=time.time(),
-        unresolved=collected.unresolved,
+        unresolved=webhook_names.unresolved(objects.values()),
     )
     return Material(objects=list(objects.values()), around=around, namespace=namespace, places=places)
 
@@ -238,28 +231,38 @@ def _place(part: files.Located, path: str) -> str:
     return f"{part.source}:{part.line(path)}"
 
 
-async def _collect(options: Options, opened: Session) -> Collected | None:
+def _of_cluster(flags: Globals, options: Options) -> tuple[list[Object], Surroundings, str] | None:
+    """Objects, what is known beside them, and the namespace to work in; None when that is not there."""
+    import asyncio
+
+    from varka.cli.istioctl import session
     from varka.cli.istioctl.analyzing import collecting
 
     try:
-        async with asyncio.timeout(durations.seconds(options.timeout)):
+        seconds = durations.seconds(options.timeout)
+    except ValueError as error:
+        raise VarkaError(f"--timeout: {error}") from error
+
+    async def collect(opened: Session) -> tuple[list[Object], Surroundings, str] | None:
+        async with asyncio.timeout(seconds):
             if not options.everywhere and not await collecting.has_namespace(opened):
                 click.echo(f'namespace "{opened.namespace}" not found', err=True)
                 return None
-            return await collecting.everything(opened, options.revision, lambda text: click.echo(f"Warning: {text}", err=True))
-    except ValueError as error:
-        raise VarkaError(f"--timeout: {error}") from error
+            found, around = await collecting.everything(opened, options.revision, lambda text: click.echo(f"Warning: {text}", err=True))
+            return found, around, opened.namespace
+
+    try:
+        return session.run(flags, collect)
     except TimeoutError as error:
         raise VarkaError(f"the cluster did not answer within {options.timeout}", "allow it more time with --timeout") from error
 
 
-def _files_only(flags: Globals, written: list[files.Located], mesh: dict[str, Any]) -> Collected:
+def _assumed(flags: Globals, mesh: dict[str, Any]) -> tuple[list[Object], Surroundings, str]:
+    """What is taken for granted when files are all there is."""
     from varka.analysis import defaults
-    from varka.cli.istioctl.analyzing import collecting
+    from varka.analysis.context import Surroundings
 
-    unresolved = asyncio.run(collecting.unresolved([part.obj for part in written]))
-    assumed = defaults.objects(mesh, flags.istio_namespace)
-    return collecting.Collected(objects=assumed, namespace=flags.namespace or "default", mesh_config=mesh, unresolved=unresolved)
+    return defaults.objects(mesh, flags.istio_namespace), Surroundings(mesh_config=mesh), flags.namespace or "default"
 
 
 def _mesh_file(name: str) -> dict[str, Any]:

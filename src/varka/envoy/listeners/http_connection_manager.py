@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from msgspec import Struct
 
 from varka.envoy import messages
 from varka.envoy.observing import access_log, tracing
@@ -27,8 +27,7 @@ class Place(StrEnum):
     GATEWAY = "gateway"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What differs between two connection managers; either `rds` names a route configuration, or `routes` is one."""
 
     place: Place

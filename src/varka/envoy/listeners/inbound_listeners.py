@@ -8,12 +8,12 @@ service points at are served by chains without a port, under the workload's mode
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
+from msgspec import Struct
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
@@ -38,8 +38,7 @@ class Speaks(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Struct, frozen=True, kw_only=True):
     """One kind of connection that a port takes, and how it is read."""
 
     transport: str

@@ -10,9 +10,11 @@ A Sidecar may ask for listeners of its own, at other addresses or bound by the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_network
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.envoy import memo
 from varka.model.services import Endpoint, Hostname, Protocol, Resolution, Service, ServicePort
@@ -35,8 +37,7 @@ class Kind(StrEnum):
     SNIFFED = "sniffed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """One service's wish for connections to one address and port; `block` narrows a wildcard to an address block."""
 
     service: Service
@@ -45,8 +46,7 @@ class Claim:
     block: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
-class Binding:
+class Binding(Struct, kw_only=True):
     """What one listener serves. `route` names the route configuration for HTTP, if there is one.
 
     `reach` is what can be asked for there (None: all of the view); `shared`: several services may stand behind the address, which then says
@@ -67,8 +67,7 @@ class Binding:
         return bool(self.route)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteConfig:
+class RouteConfig(Struct, frozen=True, kw_only=True):
     """A route configuration that listeners refer to: of a port, or of one service alone at its address."""
 
     name: str

@@ -11,7 +11,8 @@ which `exposition` takes apart when it is asked: once in a while instead of with
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.envoy.observing import exposition, peer_facts
 from varka.envoy.security import peers
@@ -21,8 +22,7 @@ SERVICE_NAME = "service_name"
 """Key below `istio` in the metadata of clusters, and of routes that lead to none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Struct, frozen=True, kw_only=True):
     """What takes the requests: a port of a service, or, without a host, whatever the application listens on."""
 
     mutual_tls: bool

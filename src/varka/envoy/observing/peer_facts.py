@@ -7,7 +7,7 @@ empty unless they differ from the canonical name and revision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 UNKNOWN = "unknown"
 FACTS = {
@@ -33,8 +33,7 @@ RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 """Read by Envoy's tracer: names the service that spans belong to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """One workload. `service` and `revision` are the canonical ones; `app` and `version` the labels, empty when it has none."""
 
     workload: str

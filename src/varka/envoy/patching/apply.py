@@ -7,7 +7,6 @@ nothing changed stays the very same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,8 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names
@@ -27,8 +28,7 @@ from varka.model.view import ProxyType, ProxyView
 Named = Mapping[str, WireResource]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """Patched resources, and what became of the patches: `applied` holds origin and index of those that met something."""
 
     resources: Named
@@ -36,15 +36,13 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _One:
+class _One(Struct, frozen=True, kw_only=True):
     resource: WireResource | None
     applied: frozenset[tuple[str, int]] = frozenset()
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Side(Struct, frozen=True, kw_only=True):
     """What the patches of one view need to know of it."""
 
     router: bool
@@ -132,8 +130,7 @@ def _extension_configs(extensions: Extensions) -> Outcome:
     return _outcome({name: result[name] for name in sorted(result)}, (_One(resource=None, applied=frozenset(record.applied), problems=tuple(record.problems)),))
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
+class _Added(Struct, frozen=True):
     place: Place
     contexts: tuple[Context, ...]
 

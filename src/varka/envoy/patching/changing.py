@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from varka.envoy import memo
 from varka.envoy.patching import constraints, merging, values
@@ -14,8 +15,7 @@ AUTHENTICATION = frozenset({"envoy.filters.http.jwt_authn"})
 AUTHORIZATION = frozenset({"envoy.filters.http.rbac", "envoy.filters.http.ext_authz"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """Why a patch, or a part of it, is not in the configuration."""
 
     origin: str
@@ -23,8 +23,7 @@ class Problem:
     message: str
 
 
-@dataclass(slots=True, kw_only=True)
-class Record:
+class Record(Struct, kw_only=True):
     """What became of the patches while one resource was worked on."""
 
     applied: set[tuple[str, int]] = field(default_factory=set)

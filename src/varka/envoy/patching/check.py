@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from varka.envoy.patching import constraints, values
 from varka.model.patches import Operation, Patch, Place
@@ -15,8 +16,7 @@ _LISTS = frozenset({Place.LISTENER_FILTER, Place.NETWORK_FILTER, Place.HTTP_FILT
 _MERGED_ONLY = frozenset({Place.ROUTE_CONFIGURATION, Place.BOOTSTRAP})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """`serious`: no such message exists, so the patch can do nothing. Otherwise the patch, or a part of it, is without effect."""
 
     message: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from varka.envoy import messages
 from varka.envoy.listeners import http_filters
@@ -34,8 +35,7 @@ Grouped = Mapping[Place, tuple[Patch, ...]]
 _INSIDE = (Place.NETWORK_FILTER, Place.HTTP_FILTER, Place.ROUTE_CONFIGURATION, Place.VIRTUAL_HOST, Place.HTTP_ROUTE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """The patches of one context, by place, and where their outcome is recorded."""
 
     grouped: Grouped

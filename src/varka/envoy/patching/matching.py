@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from varka.envoy import names
 from varka.model.patches import Context, Patch, RouteMatch
@@ -38,8 +39,7 @@ OLD_NAMES: Mapping[str, str] = {
 """Names that Envoy once had for its filters, and that people still write."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class Ports(Struct, frozen=True, kw_only=True):
     """The ports that a gateway's servers declare, each with those that it listens on."""
 
     listening: Mapping[int, frozenset[int]] = field(default_factory=dict)

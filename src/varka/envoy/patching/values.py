@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2
@@ -15,6 +14,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf import any_pb2, json_format
 from google.protobuf import message as protobuf_message
+from msgspec import Struct
 
 from varka.envoy import memo, messages
 from varka.envoy.patching import message_types
@@ -41,8 +41,7 @@ class Unusable(ValueError):
     """The value is no message of the wanted type; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class Value(Struct, frozen=True, kw_only=True):
     """The message, and what was left out of it: fields that Envoy does not know."""
 
     message: Any

@@ -7,10 +7,10 @@ whichever VirtualService it is from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2
+from msgspec import Struct, field
 
 from varka.base.wire import WireResource
 from varka.envoy import memo
@@ -71,8 +71,7 @@ def _origin(view: OutboundView, mesh: MeshSettings, proxy_view: ProxyView, serve
     )
 
 
-@dataclass(slots=True)
-class _Host:
+class _Host(Struct):
     """A virtual host in the making; `redirects` when any server of the host wants HTTPS."""
 
     port: int

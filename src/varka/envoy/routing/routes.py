@@ -8,11 +8,12 @@ concatenation, which the protobuf wire format allows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
+from msgspec import Struct
+from msgspec.structs import replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire
@@ -28,8 +29,7 @@ HTTP_DEFAULT_PORT = 80
 VIRTUAL_HOSTS = protowire.number(route_pb2.RouteConfiguration, "virtual_hosts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """One virtual host: its domains in order of preference, and its bytes when it has all of them."""
 
     name: str
@@ -124,8 +124,7 @@ def _rules_for(ruled: Ruled, host: str) -> VirtualService | None:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class Names(Struct, frozen=True, kw_only=True):
     """How hosts are named in a configuration: from the proxy's domain, with or without ports; `alone`: every name will do."""
 
     domain: str

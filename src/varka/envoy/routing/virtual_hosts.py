@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2
+from msgspec import Struct, field
 
 from varka.envoy import memo, messages, names
 from varka.envoy.routing import route_actions, route_matches
@@ -20,8 +20,7 @@ MESH = "mesh"
 NO_HEADERS = Headers()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """From where the rules are looked at: what the proxy is, and the port and gateway that the request came to."""
 
     view: OutboundView

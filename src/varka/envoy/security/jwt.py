@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any
 
 from envoy.config.core.v3 import http_uri_pb2
@@ -18,6 +17,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf import empty_pb2
+from msgspec.structs import replace
 
 from varka.envoy import messages, names
 from varka.model.policies import key_sets

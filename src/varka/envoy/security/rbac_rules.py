@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
 from envoy.type.matcher.v3 import metadata_pb2, path_pb2, string_pb2, value_pb2
+from msgspec import Struct, field
 
 from varka.envoy import messages
 from varka.envoy.security import request_principals
@@ -38,8 +38,7 @@ class Unusable(Exception):
     """The rule has a term that only an HTTP request can fulfil, or a value that Envoy could not read."""
 
 
-@dataclass(slots=True)
-class Terms:
+class Terms(Struct):
     """The terms gathered so far; `tcp` says whether there is no HTTP, `widens` what to do with a term that cannot be had.
 
     An ALLOW rule is given up: it would allow more without its term. Any other is kept without the term, or without the

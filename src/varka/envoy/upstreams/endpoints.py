@@ -7,11 +7,11 @@ along for telemetry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from msgspec.structs import replace
 
 from varka.base.wire import WireResource
 from varka.envoy import memo, messages, names, protowire

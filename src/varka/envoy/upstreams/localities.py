@@ -7,7 +7,8 @@ are equal and weighted by their endpoints, as in Istio.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from varka.model.services import Endpoint
 from varka.model.traffic import LocalityLb, TrafficPolicy
@@ -16,8 +17,7 @@ REGION, ZONE, SUBZONE = "topology.kubernetes.io/region", "topology.kubernetes.io
 NETWORK = "topology.istio.io/network"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """The endpoints of one locality, and what share or rank it has; priority 0 is used first."""
 
     locality: str
@@ -26,16 +26,18 @@ class Group:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Viewpoint:
+class Viewpoint(Struct, frozen=True, kw_only=True):
     """Where a proxy stands: its locality, and those of its labels (`key=value`) by which endpoints are preferred."""
 
     locality: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     gateways: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     """Other networks, and address and port of the gateways to them."""
-    default: LocalityLb | None = field(default=None, hash=False)
+    default: LocalityLb | None = None
     """What holds where no DestinationRule says anything of localities."""
+
+    def __hash__(self) -> int:
+        return hash((self.locality, self.labels, self.gateways))  # `default` has maps, which have no hash
 
 
 def arrange(endpoints: Iterable[Endpoint], policy: TrafficPolicy, own: Viewpoint, *, near: bool = False) -> tuple[Group, ...]:

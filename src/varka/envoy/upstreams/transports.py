@@ -5,12 +5,12 @@ Without a policy the endpoints decide: mesh mTLS for those that have a sidecar, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2, proxy_protocol_pb2
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
+from msgspec import Struct
 
 from varka.envoy import messages, names
 from varka.envoy.security import client_tls, tls
@@ -23,8 +23,7 @@ Cluster = cluster_pb2.Cluster
 PROXY_SOCKET = "envoy.transport_sockets.upstream_proxy_protocol"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Whom a cluster stands for; `known` matters only where its type leaves no endpoints to look at."""
 
     service: Service

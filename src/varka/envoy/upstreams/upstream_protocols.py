@@ -5,10 +5,10 @@ Ports that name HTTP/2 or gRPC speak HTTP/2, plain `http` speaks HTTP/1.1, and a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from msgspec import Struct
 
 from varka.envoy import messages
 from varka.model.services import Protocol
@@ -49,8 +49,7 @@ def upgraded(protocol: Protocol, pool: ConnectionPool | None, mesh: MeshSettings
     return said == "UPGRADE" or (said == "DEFAULT" and mesh.h2_upgrade)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerNames:
+class ServerNames(Struct, frozen=True, kw_only=True):
     """Whether TLS takes the server name from each request, and checks the certificate against it."""
 
     from_request: bool = False

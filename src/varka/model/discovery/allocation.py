@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.resources import Parsed
 from varka.resources.traffic.service_entries import ServiceEntry
@@ -23,8 +24,7 @@ Addresses = Mapping[str, str]
 NOTHING: Mapping[str, Addresses] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+class Want(Struct, frozen=True, kw_only=True):
     """Hosts of one ServiceEntry that need an address, and what they were given before."""
 
     key: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.discovery import hosts, protocols
 from varka.model.discovery.pods import PodInfo, Pods
@@ -24,8 +25,7 @@ Endpoints = Mapping[int, tuple[Endpoint, ...]]
 """By service port; a port without endpoints has no entry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Backend:
+class Backend(Struct, frozen=True, kw_only=True, eq=False):
     """One address behind a service, before ports come in. `ready` says whether it gets new requests."""
 
     address: str
@@ -34,8 +34,7 @@ class Backend:
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SliceView:
+class SliceView(Struct, frozen=True, kw_only=True, eq=False):
     """An EndpointSlice, unfolded once."""
 
     backends: tuple[Backend, ...]

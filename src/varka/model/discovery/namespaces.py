@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from varka.model.inputs import Inputs
 from varka.model.memo import Kept
@@ -40,9 +41,9 @@ def discovered(inputs: Inputs, chosen: tuple[Selector, ...], root: str, kept: Ke
     """The inputs without what is in namespaces that no selector fits; the root namespace is always looked at."""
     names = {root} | {item.meta.name for item in inputs.namespaces if _fits(chosen, item.meta.labels)}
     changed: dict[str, Any] = {
-        one.name: kept.tuple(("discovered", one.name), tuple(item for item in getattr(inputs, one.name) if item.meta.namespace in names))
-        for one in fields(inputs)
-        if one.name not in _EVERYWHERE and _is_resources(getattr(inputs, one.name))
+        name: kept.tuple(("discovered", name), tuple(item for item in getattr(inputs, name) if item.meta.namespace in names))
+        for name in inputs.__struct_fields__
+        if name not in _EVERYWHERE and _is_resources(getattr(inputs, name))
     }
     return replace(inputs, **changed)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from varka.model.discovery import hosts
 from varka.model.discovery.networks import NETWORK
@@ -16,8 +17,7 @@ TLS_MODE = "security.istio.io/tlsMode"
 _REGION, _ZONE, _SUBZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodInfo:
+class PodInfo(Struct, frozen=True, kw_only=True):
     """The part of a pod that endpoints repeat; equal for as long as nothing of it changes, whatever the pod's status does."""
 
     name: str
@@ -36,8 +36,7 @@ class PodInfo:
     """Container ports by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pods:
+class Pods(Struct, frozen=True, kw_only=True, eq=False):
     """Pods by namespace and name; localities of nodes by name."""
 
     by_name: Mapping[tuple[str, str], PodInfo] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.discovery import aliases, kubernetes_services, service_entries
 from varka.model.discovery.kubernetes_services import SLICE_OF, Endpoints, SliceView
@@ -18,16 +20,14 @@ from varka.resources import Parsed, kubernetes
 from varka.resources.traffic.service_entries import ServiceEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True, eq=False):
     """A service and its endpoints by port."""
 
     service: Service
     endpoints: Endpoints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Registry:
+class Registry(Struct, frozen=True, kw_only=True, eq=False):
     """Entries in order of host name; several for one host in order of precedence: Kubernetes first, then the oldest."""
 
     entries: tuple[Entry, ...] = ()

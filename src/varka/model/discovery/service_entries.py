@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.discovery import hosts, protocols
 from varka.model.discovery.kubernetes_services import Endpoints
@@ -27,8 +28,7 @@ _RESOLUTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Workload:
+class Workload(Struct, frozen=True, kw_only=True, eq=False):
     """A WorkloadEntry that a ServiceEntry may select."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from varka.model.routing import visibility
 from varka.resources.selection import TargetReference
@@ -13,8 +14,7 @@ GATEWAY_NAME = f"{GATEWAY_API}/gateway-name"
 GATEWAY_CLASS = f"{GATEWAY_API}/gateway-class-name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(Struct, frozen=True, kw_only=True):
     """Labels, or references; with neither, every proxy of the namespace (of the mesh, from the root namespace)."""
 
     labels: Mapping[str, str] = field(default_factory=dict)

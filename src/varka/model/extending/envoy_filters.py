@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from varka.model import patches
 from varka.model.extending import attachment
@@ -23,8 +24,7 @@ from varka.resources.traffic import envoy_filters as written
 Source = Parsed[written.EnvoyFilter]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Conditional:
+class Conditional(Struct, frozen=True, kw_only=True, eq=False):
     """A patch with what it asks of the proxy."""
 
     patch: Patch
@@ -37,8 +37,7 @@ class Conditional:
         return all(proxy.metadata.get(key) == value for key, value in self.metadata.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Filter:
+class Filter(Struct, frozen=True, kw_only=True, eq=False):
     """One EnvoyFilter."""
 
     order: tuple[object, ...]
@@ -46,8 +45,7 @@ class Filter:
     patches: tuple[Conditional, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EnvoyFilters:
+class EnvoyFilters(Struct, frozen=True, kw_only=True, eq=False):
     """All of them by namespace, in order."""
 
     namespaces: Mapping[str, tuple[Filter, ...]] = field(default_factory=dict)

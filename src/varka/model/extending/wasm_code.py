@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class CodeSource:
+class CodeSource(Struct, frozen=True, kw_only=True, order=True):
     """One document. `version` differs where it has to be fetched again though nothing else does (`imagePullPolicy: Always`)."""
 
     url: str
@@ -15,8 +15,7 @@ class CodeSource:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KnownCode:
+class KnownCode(Struct, frozen=True, kw_only=True, eq=False):
     """What has been fetched, and why other things have not."""
 
     code: Mapping[CodeSource, bytes] = field(default_factory=dict)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from varka.model.extending import attachment
 from varka.model.extending.attachment import Attachment
@@ -23,8 +24,7 @@ PREFIX = "extensions.istio.io/wasmplugin/"
 SCHEMES = ("http://", "https://", "file://")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plugin:
+class Plugin(Struct, frozen=True, kw_only=True, eq=False):
     """One WasmPlugin."""
 
     order: tuple[object, ...]
@@ -34,8 +34,7 @@ class Plugin:
     """What has to be fetched."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WasmPlugins:
+class WasmPlugins(Struct, frozen=True, kw_only=True, eq=False):
     """All of them by namespace, in order."""
 
     namespaces: Mapping[str, tuple[Plugin, ...]] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.discovery import hosts
 from varka.model.gateway_api import statuses
@@ -15,16 +16,14 @@ from varka.resources.gateway_api.routes import ParentReference
 from varka.resources.parsing import Meta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(Struct, frozen=True, kw_only=True):
     """A listener that takes a route, for these host names."""
 
     listener: Listener
     hostnames: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joining:
+class Joining(Struct, frozen=True, kw_only=True):
     """Who wants to attach."""
 
     kind: str

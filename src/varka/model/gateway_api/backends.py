@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.discovery import hosts
 from varka.model.gateway_api import statuses
@@ -17,8 +18,7 @@ NOWHERE = Hostname("backend.invalid")
 """Host of a share that goes to a backend that cannot be used: no such cluster exists, so its requests fail."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
+class Directory(Struct, frozen=True, kw_only=True):
     """What exists: host names of services with their ports, port numbers by name, and the grants between namespaces."""
 
     services: Mapping[Hostname, frozenset[int]]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from varka.base import durations
 from varka.model.gateway_api import backends, statuses
@@ -37,16 +39,14 @@ RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
 Rank = tuple[int, int, int, int, int, float, str, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranked:
+class Ranked(Struct, frozen=True, kw_only=True):
     """A route of the mesh and its place among others; the lowest rank is tried first."""
 
     rank: Rank
     route: HttpRoute
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """The rules of one route and what is wrong with them."""
 
     ranked: tuple[Ranked, ...] = ()
@@ -54,8 +54,7 @@ class Rules:
     unsupported: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(Struct, frozen=True, kw_only=True):
     """What one rule's filters and backends come to."""
 
     route: HttpRoute

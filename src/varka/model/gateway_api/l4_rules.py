@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from varka.model.gateway_api import backends
 from varka.model.gateway_api.backends import Directory
@@ -12,8 +12,7 @@ from varka.resources import Parsed
 from varka.resources.gateway_api import routes as written
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """Where connections go, and what is wrong; a route for connections has one rule."""
 
     destinations: tuple[WeightedDestination, ...] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from varka.resources.gateway_api.kinds import CONTROLLER
 from varka.resources.gateway_api.routes import ParentReference
@@ -12,8 +13,7 @@ Ref = tuple[str, str, str]
 """Kind, namespace and name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """One condition; `holds` is its status."""
 
     type: str
@@ -45,8 +45,7 @@ def unresolved(reason: str, message: str) -> Condition:
     return Condition(type="ResolvedRefs", holds=False, reason=reason, message=message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParentStatus:
+class ParentStatus(Struct, frozen=True, kw_only=True):
     """What became of a route at one of its parents."""
 
     reference: ParentReference
@@ -65,8 +64,7 @@ class ParentStatus:
         return {"parentRef": reference, "controllerName": CONTROLLER, "conditions": [one.shown(generation) for one in self.conditions]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerStatus:
+class ListenerStatus(Struct, frozen=True, kw_only=True):
     """What became of one listener."""
 
     name: str

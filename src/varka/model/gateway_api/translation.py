@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.discovery import hosts, protocols
 from varka.model.gateway_api import attaching, http_rules, ingresses, l4_rules, listeners, statuses
@@ -36,8 +38,7 @@ CREDENTIAL = "kubernetes-gateway://"
 Route = Parsed[written_routes.HttpRoute] | Parsed[written_routes.GrpcRoute] | Parsed[written_routes.TlsRoute] | Parsed[written_routes.TcpRoute]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(Struct, frozen=True, kw_only=True):
     """What the control plane makes for a Gateway that names no address of its own: a Deployment and a Service."""
 
     gateway: str
@@ -51,8 +52,7 @@ class Workload:
     uid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayStatus:
+class GatewayStatus(Struct, frozen=True, kw_only=True):
     """What became of a Gateway; its addresses are the control plane's to find, from its services."""
 
     conditions: tuple[Condition, ...]
@@ -60,8 +60,7 @@ class GatewayStatus:
     services: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Translation:
+class Translation(Struct, frozen=True, kw_only=True, eq=False):
     """The result. `credentials` are the Secrets, as `namespace/name`, that each of the gateways (by its key) may have."""
 
     gateways: tuple[Gateway, ...] = ()
@@ -260,8 +259,7 @@ def _status(gateway: Parsed[written.Gateway], offered: tuple[Listener, ...], att
     )
 
 
-@dataclass(slots=True)
-class _Collected:
+class _Collected(Struct):
     """Routes as they are taken, one after another."""
 
     directory: Directory

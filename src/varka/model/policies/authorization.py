@@ -8,9 +8,11 @@ of sidecars has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.memo import Kept
 from varka.model.policies import signing_keys
@@ -26,8 +28,7 @@ DRY_RUN = "istio.io/dry-run"
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scoped(Generic[T]):
+class Scoped(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """A policy and the labels that it asks for."""
 
     policy: T
@@ -42,8 +43,7 @@ class Scoped(Generic[T]):
         return visibility.selected(dict(self.selector), labels.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Policies(Generic[T]):
+class Policies(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """Policies by namespace, the oldest first."""
 
     namespaces: Mapping[str, tuple[Scoped[T], ...]] = field(default_factory=dict)
@@ -72,8 +72,7 @@ def index_policies(sources: Iterable[Parsed[security.AuthorizationPolicy]], root
     return Policies(namespaces={name: kept.tuple((name,), tuple(items)) for name, items in found.items()}, root_namespace=root_namespace)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Requests:
+class Requests(Struct, frozen=True, kw_only=True, eq=False):
     """RequestAuthentications, and where the keys of their tokens are served."""
 
     policies: Policies[tuple[JwtRule, ...]]

@@ -6,8 +6,9 @@ On each level the oldest counts. UNSET takes what the level above says; at the t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from varka.model.memo import Kept
 from varka.model.routing.visibility import selected
@@ -17,16 +18,14 @@ from varka.resources import Parsed, security
 Policy = Parsed[security.PeerAuthentication]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Level:
+class Level(Struct, frozen=True, kw_only=True, eq=False):
     """The policies of one namespace: the one without selector that counts, and those for workloads, oldest first."""
 
     general: Policy | None = None
     workloads: tuple[Policy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Peers:
+class Peers(Struct, frozen=True, kw_only=True, eq=False):
     """All PeerAuthentications. `scope` of two namespaces is the same object only if nothing there changed."""
 
     mesh: Policy | None = None

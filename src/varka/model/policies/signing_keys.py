@@ -7,9 +7,10 @@ configuration says where. The control plane fetches them, or each proxy does; wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from varka.model.security import JwtRule
 from varka.model.services import Hostname, Service
@@ -27,8 +28,7 @@ class FetchMode(StrEnum):
     ENVOY = "envoy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class KeySource:
+class KeySource(Struct, frozen=True, kw_only=True, order=True):
     """Where keys are served: at `url`, or at the `jwks_uri` of the OpenID configuration that is served there."""
 
     url: str
@@ -36,8 +36,7 @@ class KeySource:
     timeout: float = TIMEOUT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KnownKeys:
+class KnownKeys(Struct, frozen=True, kw_only=True, eq=False):
     """What has been fetched: the text of a key set by its source. A new object whenever something is different."""
 
     mode: FetchMode = FetchMode.ISTIOD

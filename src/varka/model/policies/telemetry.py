@@ -7,9 +7,11 @@ so be written in three resources. Later levels change what earlier ones said, en
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.memo import Kept
 from varka.model.policies.authorization import Scoped
@@ -40,8 +42,7 @@ Find = Callable[[Provider], Collector | None]
 """The cluster of a provider's service, None when the mesh does not know the service."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Telemetries:
+class Telemetries(Struct, frozen=True, kw_only=True, eq=False):
     """All Telemetry resources by namespace, the oldest first."""
 
     namespaces: Mapping[str, tuple[Scoped[written.Telemetry], ...]] = field(default_factory=dict)
@@ -109,8 +110,7 @@ def _meant(match: written.ModeMatch | None, mode: str) -> bool:
     return match is None or match.mode in {mode, "CLIENT_AND_SERVER"}
 
 
-@dataclass(slots=True)
-class _Changes:
+class _Changes(Struct):
     """Metrics of one provider while they are added up."""
 
     off: bool = False
@@ -160,8 +160,7 @@ def _override(change: _Changes, override: written.MetricsOverride, mode: str) ->
                 change.tags.setdefault(metric, {})[label] = tag.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Traced:
+class _Traced(Struct, frozen=True, kw_only=True):
     """Tracing of one side while it is added up."""
 
     provider: Provider | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.model.view import MeshSettings
 
@@ -11,8 +12,7 @@ LOCAL = "cluster.local"
 """Stands for the mesh's own trust domain, whatever that is called."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domains:
+class Domains(Struct, frozen=True, kw_only=True):
     """The names, the present one first."""
 
     own: str

@@ -8,8 +8,10 @@ most specific host wins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.discovery import hosts
 from varka.model.memo import Kept
@@ -24,8 +26,7 @@ from varka.resources.traffic import destination_rules as written
 Source = Parsed[written.DestinationRule]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Local:
+class Local(Struct, frozen=True, kw_only=True, eq=False):
     """The rules of one namespace; wildcards are sorted with the longest first. Several of one host: with selectors first."""
 
     exact: Mapping[Hostname, tuple[DestinationRule, ...]] = field(default_factory=dict)
@@ -43,8 +44,7 @@ class Local:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DestinationRules:
+class DestinationRules(Struct, frozen=True, kw_only=True, eq=False):
     """All rules by namespace, and those of them that have a selector."""
 
     namespaces: Mapping[str, Local] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.discovery import hosts, protocols
 from varka.model.discovery.registry import Entry
@@ -22,8 +24,7 @@ SERVICES = "internal.istio.io/gateway-service"
 """Annotation of a Gateway: host names of the services whose pods serve it, in place of a selector."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gateway:
+class Gateway(Struct, frozen=True, kw_only=True):
     """One Gateway; `servers` have the Service's port where the proxy's is not known yet."""
 
     name: str

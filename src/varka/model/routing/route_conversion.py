@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from varka.base import durations, regexes
 from varka.model.discovery import hosts
@@ -33,8 +34,7 @@ from varka.resources.traffic import virtual_services as written
 _PREFIX = "%PREFIX()%"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class Names(Struct, frozen=True, kw_only=True):
     """Where names are resolved: the namespace of the resource, and the cluster's domain."""
 
     namespace: str

@@ -6,8 +6,9 @@ A Sidecar with a selector that fits goes before the namespace's own, and that be
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from varka.model.discovery import hosts, protocols
 from varka.model.memo import Kept
@@ -22,8 +23,7 @@ from varka.resources.traffic import sidecars as written
 Source = Parsed[written.Sidecar]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ingress:
+class Ingress(Struct, frozen=True, kw_only=True):
     """A port on which a workload takes requests.
 
     `endpoint` is where the application listens, as `address:port` or `unix://path`; empty: at the port itself.
@@ -40,8 +40,7 @@ class Ingress:
     pool: ConnectionPool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Egress:
+class Egress(Struct, frozen=True, kw_only=True):
     """Hosts for one listener, as (namespace or `*`, host); without `port` for all ports that no listener before names."""
 
     hosts: tuple[tuple[str, str], ...]
@@ -65,8 +64,7 @@ class Egress:
         return any(where in {"*", route.namespace} and hosts.overlap(name, host) for where, name in self.hosts for host in route.hosts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True, eq=False):
     """One Sidecar. `egress` None: everything. `registry_only` None: as the mesh says."""
 
     name: str
@@ -88,8 +86,7 @@ class Scope:
         return self.egress is None or any(listener.includes_route(route) for listener in self.egress)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scopes:
+class Scopes(Struct, frozen=True, kw_only=True, eq=False):
     """All Sidecars: those with a selector and those without, by namespace, the oldest first."""
 
     workloads: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from varka.model.discovery import hosts
 from varka.model.memo import Kept
@@ -18,8 +20,7 @@ from varka.resources.traffic import virtual_services as written
 Source = Parsed[written.VirtualService]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VirtualServices:
+class VirtualServices(Struct, frozen=True, kw_only=True, eq=False):
     """All that have hosts, the oldest first; `mesh` are those for sidecars, `by_gateway` those for each gateway."""
 
     all: tuple[VirtualService, ...] = ()
@@ -160,7 +161,7 @@ def _merge_match(root: HttpMatch, delegate: HttpMatch) -> HttpMatch | None:
     changes["gateways"] = root.gateways
     changes["ignore_uri_case"] = root.ignore_uri_case or delegate.ignore_uri_case
     changes["name"] = "-".join(part for part in (root.name, delegate.name) if part)
-    return replace(delegate, **changes)  # type: ignore[arg-type]
+    return replace(delegate, **changes)
 
 
 def _within(outer: object, inner: object) -> bool:

@@ -7,8 +7,9 @@ would be refused at admission; a warning lets it in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from varka.resources.conditions import Condition, Severity
 from varka.resources.parsing import Meta, Parsed

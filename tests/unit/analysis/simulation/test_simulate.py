@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.builders import views
 
 from varka.analysis.simulation import configuration, simulate

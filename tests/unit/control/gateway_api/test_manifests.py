@@ -32,7 +32,7 @@ def test_a_gateway_is_a_deployment_behind_a_service_that_go_with_it() -> None:
 
 def test_a_service_type_that_is_none_is_not_used() -> None:
     """The API server would refuse it."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     service = manifests.objects(replace(WORKLOAD, annotations={manifests.TYPE: "Round"}), "default")[2]
     assert service["spec"]["type"] == "LoadBalancer"

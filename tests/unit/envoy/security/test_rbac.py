@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from google.protobuf import json_format
+from msgspec.structs import replace
 from tests.builders import views
 
 from varka.envoy.security import rbac, request_principals

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from envoy.config.endpoint.v3 import endpoint_pb2
+from msgspec.structs import replace
 from tests.builders import views
 
 from varka.envoy.upstreams import endpoints

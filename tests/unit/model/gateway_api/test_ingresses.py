@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.builders import gateway_api as build
 
 from varka.model.view import MeshSettings

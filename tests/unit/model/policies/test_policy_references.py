@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
+from msgspec.structs import replace
 from tests.builders.meshobjects import Object, istio, service
 
 from varka import resources
@@ -14,7 +14,7 @@ from varka.model.policies.signing_keys import FetchMode, KeySource, KnownKeys
 def found(*objects: Object, keys: KnownKeys | None = None, **mesh: Any) -> list[str]:
     """The texts of the conditions."""
     made = inputs.of(map(resources.parse, objects), mesh_settings.of(mesh)[0])
-    made = inputs.Inputs(**{field.name: getattr(made, field.name) for field in fields(made)} | {"signing_keys": keys or made.signing_keys})
+    made = replace(made, signing_keys=keys or made.signing_keys)
     return [condition.text for _, condition in policy_references.find(snapshot.build(made))]
 
 

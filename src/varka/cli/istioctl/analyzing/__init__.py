@@ -1,1 +1,1 @@
-"""The parts of `istioctl analyze`: `collecting` from the cluster, `files` from disk, and `findings` as text, JSON or YAML."""
+"""The parts of `istioctl analyze`: `collecting` from the cluster, `files` from disk, `webhook_names` in DNS, and `findings` as text, JSON or YAML."""

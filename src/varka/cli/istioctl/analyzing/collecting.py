@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from varka.client.api import ApiError, Object
 
 if TYPE_CHECKING:
+    from varka.analysis.context import Surroundings
     from varka.cli.istioctl.session import Session
     from varka.client.api import Gvr
     from varka.model.snapshot import Snapshot
     from varka.model.view import MeshSettings
 
-LOOKUP_SECONDS = 3.0
 _REMOVED = ("clusterrbacconfigs", "rbacconfigs", "serviceroles", "servicerolebindings")
 """Kinds of `rbac.istio.io`, of which an old cluster may still have definitions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
-    """What an analysis needs of a cluster."""
-
-    objects: list[Object]
-    namespace: str
-    mesh_config: Mapping[str, Any] = field(default_factory=dict)
-    mesh_networks: Mapping[str, Any] = field(default_factory=dict)
-    unresolved: frozenset[str] = frozenset()
 
 
 async def objects(opened: Session, told: Callable[[str], None] | None = None) -> list[Object]:
@@ -64,8 +51,9 @@ async def _list(opened: Session, gvr: Gvr, namespace: str, told: Callable[[str],
         raise
 
 
-async def everything(opened: Session, revision: str, told: Callable[[str], None]) -> Collected:
+async def everything(opened: Session, revision: str, told: Callable[[str], None]) -> tuple[list[Object], Surroundings]:
     """The objects of the cluster, and the configuration of the mesh for a revision."""
+    from varka.analysis.context import Surroundings
     from varka.client import resources
 
     found = await objects(opened, told)
@@ -76,13 +64,7 @@ async def everything(opened: Session, revision: str, told: Callable[[str], None]
     name = "istio" if revision in {"", "default"} else f"istio-{revision}"
     config = await _get(opened, resources.CONFIGMAPS, name, opened.istio_namespace)
     data = (config or {}).get("data") or {}
-    return Collected(
-        objects=found,
-        namespace=opened.namespace,
-        mesh_config=_map(data.get("mesh")),
-        mesh_networks=_map(data.get("meshNetworks")),
-        unresolved=await unresolved(found),
-    )
+    return found, Surroundings(mesh_config=_map(data.get("mesh")), mesh_networks=_map(data.get("meshNetworks")))
 
 
 async def has_namespace(opened: Session) -> bool:
@@ -109,33 +91,6 @@ def _map(text: object) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-async def unresolved(found: Iterable[Object]) -> frozenset[str]:
-    """The hosts of Istio's webhooks outside of the cluster that DNS does not know."""
-    hosts: set[str] = set()
-    for obj in found:
-        if str(obj.get("kind")).endswith("WebhookConfiguration") and str((obj.get("metadata") or {}).get("name")).startswith("istio"):
-            for webhook in obj.get("webhooks") or ():
-                host = _host((webhook.get("clientConfig") or {}).get("url")) if isinstance(webhook, dict) else None
-                hosts |= {host} if host else set()
-    results = await asyncio.gather(*(_resolves(host) for host in sorted(hosts)))
-    return frozenset(host for host, known in zip(sorted(hosts), results, strict=True) if not known)
-
-
-def _host(url: object) -> str | None:
-    try:
-        return urlsplit(url).hostname if isinstance(url, str) else None
-    except ValueError:
-        return None
-
-
-async def _resolves(host: str) -> bool:
-    try:
-        async with asyncio.timeout(LOOKUP_SECONDS):
-            return bool(await asyncio.get_running_loop().getaddrinfo(host, None))
-    except (OSError, TimeoutError, UnicodeError):
-        return False
 
 
 async def mesh_settings(opened: Session) -> MeshSettings:
