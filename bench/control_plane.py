@@ -26,6 +26,7 @@ from tests.fakes.api import FakeApi
 from bench import mesh_objects
 from varka.base.clock import SystemClock
 from varka.client import resources
+from varka.control import garbage
 from varka.control.istiod import Istiod
 from varka.control.settings import Settings
 from varka.identity import keys
@@ -243,6 +244,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=("", "connect", "endpoint", "route"), default="")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
+    garbage.postpone()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     run = Run(options)
     print(json.dumps(uvloop.run(run.measure())))

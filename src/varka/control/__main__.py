@@ -10,6 +10,7 @@ import sys
 
 from varka.base import logs
 from varka.base.errors import VarkaError
+from varka.control import garbage
 from varka.control import settings as control_settings
 
 
@@ -21,6 +22,7 @@ def main() -> int:
         print(f"istiod: {error}", file=sys.stderr)
         return 2
     logs.setup(settings.log_level)
+    garbage.postpone()
     try:
         import uvloop
 

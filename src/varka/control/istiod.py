@@ -10,7 +10,7 @@ from functools import partial
 from varka.base.clock import Clock, SystemClock
 from varka.base.errors import VarkaError
 from varka.client.api import Api
-from varka.control import metrics, signing_keys, validation, wasm_fetcher
+from varka.control import garbage, metrics, signing_keys, validation, wasm_fetcher
 from varka.control.addresses import AddressKeeper
 from varka.control.certificates.authority import CACERTS, AuthorityKeeper, RootDistributor
 from varka.control.certificates.ca_service import CertificateService, Lifetimes
@@ -149,6 +149,7 @@ class Istiod:
                 tasks.create_task(self._keys.run(), name="keys")
                 tasks.create_task(self._modules.run(), name="modules")
                 tasks.create_task(self.pusher.run(), name="push")
+                tasks.create_task(garbage.run(lambda: self.pusher.quiet, self._clock), name="garbage")
                 tasks.create_task(self._registrar.run(), name="registration")
                 tasks.create_task(self._addresses.run(), name="addresses")
                 tasks.create_task(self._secret_access.run(), name="secret access")

@@ -26,6 +26,8 @@ SLICE_SECONDS = 0.01
 """How long proxies are computed before acknowledgements and API events get their turn."""
 FIRST_STATE_SECONDS = 60.0
 
+_PUSH_SECONDS = metrics.PUSH_SECONDS.labels(type="all")
+
 Resources = Mapping[str, Mapping[str, WireResource]]
 
 
@@ -122,6 +124,11 @@ class Pusher:
         """Proxies can be served."""
         return self._ready.is_set()
 
+    @property
+    def quiet(self) -> bool:
+        """No change is on its way to any proxy."""
+        return not self._dirty.is_set() and not self._open
+
     def changed(self, reason: str) -> None:
         """Something that configuration depends on is different now."""
         now = self._clock.monotonic()
@@ -197,7 +204,7 @@ class Pusher:
             return False
         sets = {url: self._sets.of(resources, client.resources.get(url)) for url, resources in computed.items()}
         sets[types.SECRET] = self._secrets(client)
-        metrics.PUSH_SECONDS.labels(type="all").observe(self._clock.monotonic() - before)
+        _PUSH_SECONDS.observe(self._clock.monotonic() - before)
         if client.ready and sets.keys() == client.resources.keys() and all(sets[url] is client.resources[url] for url in sets):
             return False
         client.publish(sets)

@@ -8,6 +8,7 @@ computation is given are the whole of its dependencies.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from operator import is_
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -20,11 +21,7 @@ def same(left: Inputs, right: Inputs) -> bool:
         return True
     if len(left) != len(right):
         return False
-    return all(map(_is, left, right))
-
-
-def _is(left: object, right: object) -> bool:
-    return left is right
+    return all(map(is_, left, right))
 
 
 class Kept:

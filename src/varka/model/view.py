@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -69,13 +70,22 @@ class Proxy(Struct, frozen=True, kw_only=True):
     @property
     def ips(self) -> tuple[str, ...]:
         """All addresses of the workload, the first one first."""
-        others = (ip.strip() for ip in self.metadata.get("INSTANCE_IPS", "").split(","))
-        return tuple(dict.fromkeys(ip for ip in (self.ip, *others) if ip))
+        return _addresses(self.ip, self.metadata.get("INSTANCE_IPS", ""))
 
     @property
     def families(self) -> tuple[int, ...]:
         """4, 6 or both, that of the first address first."""
-        return tuple(dict.fromkeys(6 if ":" in ip else 4 for ip in self.ips)) or (4,)
+        return _families(self.ip, self.metadata.get("INSTANCE_IPS", ""))
+
+
+@lru_cache(4096)
+def _addresses(first: str, others: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(ip for ip in (first, *map(str.strip, others.split(","))) if ip))
+
+
+@lru_cache(4096)
+def _families(first: str, others: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(6 if ":" in ip else 4 for ip in _addresses(first, others))) or (4,)
 
 
 class KeepAlive(Struct, frozen=True, kw_only=True):
