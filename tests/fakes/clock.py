@@ -57,7 +57,7 @@ async def settle(rounds: int = 60) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Let the loop run until the condition holds, for what other processes and sockets decide."""
     async with asyncio.timeout(seconds):
         for _ in itertools.count():
