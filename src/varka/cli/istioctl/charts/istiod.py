@@ -164,9 +164,8 @@ def _service(name: str, meta: Object, installation: Installation) -> Object:
     }
 
 
-def _deployment(installation: Installation, name: str, meta: Object) -> Object:
+def _container(installation: Installation) -> Object:
     pilot, k8s = installation.values.get("pilot") or {}, installation.pilot_k8s
-    labels = {"app": "istiod", "istio": "pilot", "istio.io/rev": installation.revision, "sidecar.istio.io/inject": "false"}
     environment = {
         "REVISION": installation.revision,
         "PILOT_CERT_PROVIDER": "istiod",
@@ -175,7 +174,7 @@ def _deployment(installation: Installation, name: str, meta: Object) -> Object:
         **{key: str(value) for key, value in (pilot.get("env") or {}).items()},
     }
     fields = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "SERVICE_ACCOUNT": "spec.serviceAccountName"}
-    container = {
+    return {
         "name": "discovery",
         "image": f"{installation.hub}/pilot:{installation.tag}",
         "args": ["discovery", "--monitoringAddr=:15014", "--domain", "cluster.local"],
@@ -192,9 +191,14 @@ def _deployment(installation: Installation, name: str, meta: Object) -> Object:
             {"name": "cacerts", "mountPath": "/etc/cacerts", "readOnly": True},
         ],
     }
+
+
+def _deployment(installation: Installation, name: str, meta: Object) -> Object:
+    pilot, k8s = installation.values.get("pilot") or {}, installation.pilot_k8s
+    labels = {"app": "istiod", "istio": "pilot", "istio.io/rev": installation.revision, "sidecar.istio.io/inject": "false"}
     spec: Object = {
         "serviceAccountName": name,
-        "containers": [container],
+        "containers": [_container(installation)],
         "volumes": [
             {
                 "name": "istio-token",
