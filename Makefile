@@ -23,10 +23,10 @@ check: setup
 bench: setup
 	$(BIN)/python -m bench
 
-# Bytecode is written here, since the processes of a mesh see these files read-only and could not keep theirs.
+# Bytecode is written here, if it may be: the processes of a mesh see these files read-only and could not keep theirs.
 setup: $(VENV)/.installed
 	@sh scripts/system-packages.sh
-	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -m compileall -qq src || true
 	@$(BIN)/varka image fetch --if-possible prometheus
 
 $(VENV)/.installed: requirements.lock pyproject.toml
