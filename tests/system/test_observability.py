@@ -353,9 +353,11 @@ def test_telemetry_of_a_workload_changes_its_metrics_and_its_log(troubled: Clust
     command = ("exec", "deploy/details-v1", "-c", "details", "--", "sh", "-c")
     of = {"reporter": "destination", "destination_service_name": "httpbin"}
 
-    def labelled() -> float:
-        troubled.kubectl(*command, "curl -s -o /dev/null http://httpbin:8000/get")
-        return total(stats(troubled, "deploy/httpbin"), "istio_requests_total", path="/get", **of)
+    def labelled() -> bool:
+        """Of ten in a row: each worker of the caller may have a connection open that the former configuration serves to its end."""
+        before = total(stats(troubled, "deploy/httpbin"), "istio_requests_total", path="/get", **of)
+        troubled.kubectl(*command, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s -o /dev/null http://httpbin:8000/get; done")
+        return total(stats(troubled, "deploy/httpbin"), "istio_requests_total", path="/get", **of) == before + 10
 
     eventually(labelled, what="the label")
     sizes = total(stats(troubled, "deploy/httpbin"), "istio_request_bytes_count", **of)
